@@ -1,0 +1,32 @@
+//! Podwright: the in-pod builder agent. A request comes in, a source becomes a tree of entries, the tree becomes a context
+//! the daemon can read, the context becomes an image, the image becomes a verified digest in a registry; all the while
+//! events go out on the side.
+//!
+//! ```text
+//!  request, flags, env ─► config ─► Settings
+//!                                     │
+//!        ┌──────────────── pipeline::run (prepare, fetch, build, push, report) ───────────────┐
+//!        │                │                  │                    │                           │
+//!   source: SourceTree ─► context: ──► engine: classic tar or ─► engine: push ─► registry: ─► report: result file,
+//!   git, archive,         ignore rules,   BuildKit's FileSync      by a late tag   read back    termination message,
+//!   directory             Dockerfile                                               and prove    exit code
+//!        └──────────────── facts ─► event ─► progress: one bounded queue, one writer ─────────┘
+//! ```
+//!
+//! The rows. Imports go down only, and modules of one row never import each other (`tests/house.rs` checks both):
+//!
+//! ```text
+//!  row 5  main.rs                                  the order of life on one screen
+//!  row 4  cli                                      arguments, rendering for people
+//!  row 3  pipeline · config                        the linear story · request + environment + flags → Settings
+//!  row 2  source · context · engine · registry · progress · report
+//!  row 1  model · event                            plain data
+//!  row 0  net · support                            the one HTTP connector · limits, back-off, redaction, atomic files
+//! ```
+//!
+//! The one idea: **never extract, re-emit**. No source is ever written out as files; the daemon is handed entries that were
+//! checked one by one, so there is no file system for a hostile archive or repository to attack.
+
+pub mod event;
+pub mod model;
+pub mod support;
