@@ -4,4 +4,5 @@ pub mod atomic;
 pub mod backoff;
 pub mod clock;
 pub mod limits;
+pub mod patterns;
 pub mod redact;
