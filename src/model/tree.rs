@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::path::{BadPath, TreePath};
 use super::{Classified, Reason};
 
-/// What an entry is. Devices, sockets and pipes are none of these, and no tree ever yields one.
+/// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Directory,
@@ -20,6 +20,9 @@ pub enum Kind {
     Symlink {
         target: Vec<u8>,
     },
+    /// What no image can hold, by its name for people: `socket`, `pipe`, `device`. Only a mounted directory shows one, so that
+    /// it may lie where the ignore rules leave it out; whoever would ship one refuses the source instead. It has no body.
+    Other(&'static str),
 }
 
 /// How a tree finds a body again: an object id, an offset; opaque to everybody else.

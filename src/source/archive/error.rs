@@ -1,0 +1,114 @@
+//! Why an archive did not become a tree.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::{Classified, Digest, Reason};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("the archive {path:?} cannot be opened in this pod")]
+    Open {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    /// The reader that was handed in failed: the connection, or the file.
+    #[error("the archive could not be read to its end: it broke off after {bytes} bytes")]
+    Input {
+        bytes: u64,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the workspace {path:?} of this pod cannot take the archive")]
+    Workspace {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the workspace of this pod does not give the archive back")]
+    Spool {
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the archive is not the one that was asked for: its digest is {actual}, not {expected}")]
+    Digest { expected: Digest, actual: Digest },
+    #[error("the archive is not the one that was asked for: it has {actual} bytes, not {expected}")]
+    Size { expected: u64, actual: u64 },
+    #[error("the archive is incomplete: {0}")]
+    Truncated(String),
+    #[error("the archive is damaged: {0}")]
+    Damaged(String),
+    #[error("the archive is refused: {0}")]
+    Format(String),
+    #[error("the archive is refused: it has more than the limit {name} of {bound} {unit}")]
+    Limit { name: &'static str, bound: u64, unit: &'static str },
+    #[error("the archive is refused: entry {entry:?}: {rule}")]
+    Entry { entry: String, rule: String },
+    #[error("the archive has no {0:?}")]
+    NoSubdir(String),
+    /// The progress callback asked to stop: not the archive's fault, and never the reason of a run.
+    #[error("the archive is not read on: the run was cancelled")]
+    Cancelled,
+}
+
+impl ArchiveError {
+    /// The first 256 bytes of the name tell enough, and a hostile name may be a mebibyte.
+    pub fn entry(name: &[u8], rule: impl ToString) -> Self {
+        let entry = String::from_utf8_lossy(&name[..name.len().min(256)]).into_owned();
+        Self::Entry { entry, rule: rule.to_string() }
+    }
+
+    pub fn workspace(path: &Path, cause: io::Error) -> Self {
+        Self::Workspace { path: path.to_owned(), cause }
+    }
+
+    /// As an input error, to travel through a decoder that knows nothing of us; `from_io` takes it out again.
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    /// What a decoder's error means: our own error, taken out of it, or a stream that ends early or makes no sense.
+    pub fn from_io(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated("the gzip stream ends in the middle".into()),
+            Err(error) => Self::Damaged(format!("gzip: {error}")),
+        }
+    }
+
+    /// Whether it is about the bytes that came, so that a wrong digest would be the better explanation.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self, Self::Truncated(_) | Self::Damaged(_) | Self::Format(_))
+    }
+}
+
+impl Classified for ArchiveError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
+            Self::NoSubdir(_) => Reason::SourceNotFound,
+            Self::Input { .. } => Reason::SourceUnavailable,
+            Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,
+            Self::Digest { .. } | Self::Size { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
+            Self::Open { .. } | Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
+            Self::Cancelled => Reason::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Open { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+                "the agent runs as an unprivileged user: give that user read access to the archive"
+            }
+            Self::Workspace { cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {
+                "the whole archive is kept in the workspace, decompressed: give it more room, or name another"
+            }
+            Self::Workspace { .. } => "the workspace has to be a directory that the agent's user can write",
+            Self::Truncated(_) => "the upload or the file is incomplete: make it again",
+            Self::Limit { .. } => "raise the limit if the archive can be trusted",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}

@@ -1,0 +1,174 @@
+//! Taking an archive in: read once, hashed, counted, bounded, decompressed into the spool. What was asked for (digest, size) is
+//! compared before anybody looks at what the archive holds.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::ArchiveError;
+use super::format::{self, Format};
+use super::header::BLOCK;
+use super::{ArchiveOptions, Progress, gzip, spool};
+use crate::model::Digest;
+use crate::source::body::read_some;
+use crate::support::limits::RATIO_FROM;
+
+/// Bytes read, and written, at once.
+const CHUNK: usize = 128 << 10;
+
+/// An archive in the spool, with nothing known of its entries yet.
+pub struct Received {
+    pub spool: File,
+    /// Bytes of the spool.
+    pub bytes: u64,
+    /// Of what came, before decompression.
+    pub digest: Digest,
+    /// Bytes that came, before decompression.
+    pub size: u64,
+}
+
+/// Reads `reader` to its end. The error is the digest's rather than the format's where both are wrong: bytes that are not the
+/// right ones need no other explanation.
+pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<Received, ArchiveError> {
+    let spool = spool::create(&options.workspace)?;
+    let count = Cell::new(0);
+    let mut input = Input::new(reader, options.limits.source_bytes, &count, progress);
+    let unpacked = match unpack(&mut input, &spool, options, &count) {
+        Err(error) if !(error.is_about_content() && options.knows_its_bytes()) => return Err(error),
+        other => other,
+    };
+    input.drain()?;
+    let digest = Digest::sha256(input.hash.finalize());
+    compare(options, &digest, count.get())?;
+    Ok(Received { spool, bytes: unpacked?, digest, size: count.get() })
+}
+
+fn compare(options: &ArchiveOptions, digest: &Digest, size: u64) -> Result<(), ArchiveError> {
+    match (&options.sha256, options.size) {
+        (_, Some(expected)) if expected != size => Err(ArchiveError::Size { expected, actual: size }),
+        (Some(expected), _) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes written to the spool.
+fn unpack<R: Read>(input: &mut Input<'_, '_, R>, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+    match format::sniff(input.first_block()?)? {
+        Format::Tar => copy(input, spool, options, count),
+        Format::Gzip => copy(&mut gzip::Members::new(input), spool, options, count),
+    }
+}
+
+fn copy(from: &mut impl Read, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+    let mut buffer = vec![0; CHUNK];
+    let mut total = 0;
+    loop {
+        let filled = fill(from, &mut buffer)?;
+        if total == 0 {
+            format::expect_tar(&buffer[..filled.min(BLOCK)])?;
+        }
+        total += filled as u64;
+        bound(total, count.get(), options)?;
+        spool::append(spool, &buffer[..filled], &options.workspace)?;
+        if filled < buffer.len() {
+            return Ok(total);
+        }
+    }
+}
+
+/// A full buffer, or less at the end.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_some(from, &mut buffer[filled..]).map_err(ArchiveError::from_io)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
+    let limits = &options.limits;
+    if total > limits.source_bytes {
+        return Err(ArchiveError::Limit { name: "sourceBytes", bound: limits.source_bytes, unit: "bytes" });
+    }
+    if total > RATIO_FROM && total > came.saturating_mul(limits.compression_ratio) {
+        let (bound, unit) = (limits.compression_ratio, "bytes out of each compressed one");
+        return Err(ArchiveError::Limit { name: "compressionRatio", bound, unit });
+    }
+    Ok(())
+}
+
+/// The reader that was handed in, watched: every byte is hashed, counted against the bound and reported as it comes.
+struct Input<'a, 'p, R> {
+    inner: R,
+    hash: Sha256,
+    count: &'a Cell<u64>,
+    most: u64,
+    progress: &'a mut Progress<'p>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a, 'p, R: Read> Input<'a, 'p, R> {
+    fn new(inner: R, most: u64, count: &'a Cell<u64>, progress: &'a mut Progress<'p>) -> Self {
+        Self { inner, hash: Sha256::new(), count, most, progress, buffer: vec![0; CHUNK], start: 0, end: 0 }
+    }
+
+    /// The first bytes, left to be read: a block of them, or all there are.
+    fn first_block(&mut self) -> Result<&[u8], ArchiveError> {
+        while self.end < BLOCK && self.receive(self.end)? > 0 {}
+        Ok(&self.buffer[..self.end.min(BLOCK)])
+    }
+
+    /// Reads on to the end, for the digest's sake.
+    fn drain(&mut self) -> Result<(), ArchiveError> {
+        while self.receive(0)? > 0 {}
+        Ok(())
+    }
+
+    /// Reads into the buffer from `at` on.
+    fn receive(&mut self, at: usize) -> Result<usize, ArchiveError> {
+        let bytes = self.count.get();
+        let read = read_some(&mut self.inner, &mut self.buffer[at..]).map_err(|cause| ArchiveError::Input { bytes, cause })?;
+        self.hash.update(&self.buffer[at..at + read]);
+        self.end = at + read;
+        self.count.set(bytes + read as u64);
+        if self.count.get() > self.most {
+            return Err(ArchiveError::Limit { name: "sourceBytes", bound: self.most, unit: "bytes" });
+        }
+        match (self.progress)(self.count.get()) {
+            ControlFlow::Continue(()) => Ok(read),
+            ControlFlow::Break(()) => Err(ArchiveError::Cancelled),
+        }
+    }
+}
+
+impl<R: Read> BufRead for Input<'_, '_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.receive(0).map_err(ArchiveError::into_io)?;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+    }
+}
+
+impl<R: Read> Read for Input<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}

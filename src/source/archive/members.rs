@@ -1,0 +1,249 @@
+//! The entries of a tar in the order they stand in, one strict reader for all dialects.
+//!
+//! A POSIX extended header (`x`) and GNU's long name and link (`L`, `K`) may precede an entry, each once and in any order, with
+//! nothing else between; where two of them name the entry, they must agree. Everything that readers are known to disagree about
+//! (a measured extension header, a body where none belongs, data after the end mark) is refused.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+
+use super::error::ArchiveError;
+use super::header::{self, BLOCK, Header};
+use super::pax::{self, Extended, SPARSE};
+use super::spool::Stretch;
+use super::{EXTENDED_BYTES, GLOBAL_BYTES};
+
+/// Bytes read ahead: enough for some small files, little enough not to read large ones.
+const AHEAD: usize = 16 << 10;
+
+/// The end of what ustar's twelve octal digits hold, year 2242: later times are brought back to it, for no layer could keep them.
+const LATEST: i64 = 0o77_777_777_777;
+
+/// One entry, its name as it stands in the archive.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    pub name: Vec<u8>,
+    pub kind: MemberKind,
+    /// At most `0o7777`.
+    pub mode: u32,
+    /// Since the epoch, within what a layer can hold.
+    pub seconds: i64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    Directory,
+    /// The body's place in the spool.
+    File {
+        at: u64,
+        size: u64,
+    },
+    Symlink(Vec<u8>),
+    Hardlink(Vec<u8>),
+}
+
+/// What came before the header it is about.
+#[derive(Default)]
+struct Pending {
+    extended: Option<Extended>,
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}
+
+/// Reads the entries of the first `bytes` bytes of a file.
+pub struct Members<'a> {
+    input: BufReader<Stretch<'a>>,
+    object_bytes: u64,
+    /// From the last global header that gave a time.
+    seconds: Option<i64>,
+}
+
+impl<'a> Members<'a> {
+    pub fn new(spool: &'a File, bytes: u64, object_bytes: u64) -> Self {
+        Self { input: BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes)), object_bytes, seconds: None }
+    }
+
+    /// The next entry; `None` once the end mark was seen and nothing but zeros after it.
+    pub fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
+        let mut pending = Pending::default();
+        loop {
+            let at = self.position();
+            let block = self.block()?;
+            let Some(header) = header::parse(&block).map_err(|rule| format_at(rule, at))? else {
+                pending.expect_nothing("its end").map_err(|rule| format_at(rule, at))?;
+                return self.finish().map(|()| None);
+            };
+            if !matches!(header.kind, b'x' | b'g' | b'L' | b'K') {
+                return self.member(&header, pending).map(Some);
+            }
+            self.extension(&header, &mut pending)?.map_err(|rule| format_at(rule, at))?;
+        }
+    }
+
+    /// The outer error is the archive's end, the inner one a broken rule.
+    fn extension(&mut self, header: &Header<'_>, pending: &mut Pending) -> Result<Result<(), &'static str>, ArchiveError> {
+        let most = if header.kind == b'g' { GLOBAL_BYTES } else { EXTENDED_BYTES };
+        if header.size > most {
+            return Err(ArchiveError::Format(format!("an extended header or long name has more than {most} bytes")));
+        }
+        let body = self.body(header.size)?;
+        Ok(match header.kind {
+            b'g' => pending.expect_nothing("a global header").and_then(|()| {
+                self.seconds = pax::parse(&body, true)?.seconds.or(self.seconds);
+                Ok(())
+            }),
+            b'x' => pax::parse(&body, false).and_then(|extended| once(&mut pending.extended, extended)),
+            _ if pending.extended.as_ref().is_some_and(|extended| extended.size.is_some()) => {
+                Err("an extended header measures another extension")
+            }
+            b'L' => long_name(body).and_then(|name| once(&mut pending.name, name)),
+            _ => long_name(body).and_then(|link| once(&mut pending.link, link)),
+        })
+    }
+
+    fn member(&mut self, header: &Header<'_>, pending: Pending) -> Result<Member, ArchiveError> {
+        let extended = pending.extended.unwrap_or_default();
+        let size = extended.size.unwrap_or(header.size);
+        let own_name = if header.prefix.is_empty() { header.name.to_vec() } else { [header.prefix, b"/", header.name].concat() };
+        let (name, agreed) = choose(extended.path, pending.name, own_name);
+        let (link, links_agree) = choose(extended.link, pending.link, header.link.to_vec());
+        if !agreed || !links_agree {
+            return Err(ArchiveError::entry(&name, "its headers give it two names"));
+        }
+        let directory = header.kind == b'5' || (size == 0 && name.ends_with(b"/"));
+        let kind = match header.kind {
+            b'0' | b'5' | b'7' if directory => MemberKind::Directory,
+            b'0' | b'7' if name.ends_with(b"/") => return Err(ArchiveError::entry(&name, "it is named a directory and has a body")),
+            b'0' | b'7' => MemberKind::File { at: self.position(), size },
+            b'1' => MemberKind::Hardlink(link),
+            b'2' => MemberKind::Symlink(link),
+            other => return Err(ArchiveError::entry(&name, refused_type(other))),
+        };
+        self.pass_body(&name, &kind, size)?;
+        let seconds = extended.seconds.or(self.seconds).unwrap_or(header.seconds).clamp(-LATEST, LATEST);
+        Ok(Member { name, kind, mode: header.mode, seconds })
+    }
+
+    fn pass_body(&mut self, name: &[u8], kind: &MemberKind, size: u64) -> Result<(), ArchiveError> {
+        if size > 0 && !matches!(kind, MemberKind::File { .. }) {
+            return Err(ArchiveError::entry(name, "it has a body, though it is no file"));
+        }
+        if size > self.object_bytes {
+            return Err(ArchiveError::entry(name, format!("it has more than the limit objectBytes of {} bytes", self.object_bytes)));
+        }
+        let cut = || ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name)));
+        let padded = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()).ok_or_else(cut)?;
+        self.skip(padded);
+        Ok(())
+    }
+
+    /// A whole block; an archive that ends before its end mark is incomplete (GNU tar takes one block of zeros for the mark).
+    fn block(&mut self) -> Result<[u8; BLOCK], ArchiveError> {
+        let mut block = [0; BLOCK];
+        if self.left() < BLOCK as u64 {
+            return Err(ArchiveError::Truncated(format!(
+                "it ends after {} bytes of tar, without an end mark",
+                self.position() + self.left()
+            )));
+        }
+        self.fill(&mut block)?;
+        Ok(block)
+    }
+
+    /// The bytes of an extension, padding passed.
+    fn body(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
+        let padded = size.next_multiple_of(BLOCK as u64);
+        if padded > self.left() {
+            return Err(ArchiveError::Truncated("it ends within an extended header".into()));
+        }
+        let mut body = vec![0; usize::try_from(size).unwrap_or_default()];
+        self.fill(&mut body)?;
+        self.skip(padded - size);
+        Ok(body)
+    }
+
+    /// After the end mark come zeros, as many as the writer's blocking made.
+    fn finish(&mut self) -> Result<(), ArchiveError> {
+        let mut chunk = vec![0; AHEAD];
+        while self.left() > 0 {
+            let count = usize::try_from(self.left()).unwrap_or(usize::MAX).min(chunk.len());
+            self.fill(&mut chunk[..count])?;
+            if chunk[..count].iter().any(|byte| *byte != 0) {
+                return Err(ArchiveError::Format("something follows its end mark".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.input.read_exact(buffer).map_err(|cause| ArchiveError::Spool { cause })
+    }
+
+    fn skip(&mut self, bytes: u64) {
+        let ahead = self.input.buffer().len();
+        match usize::try_from(bytes) {
+            Ok(bytes) if bytes <= ahead => self.input.consume(bytes),
+            _ => {
+                self.input.consume(ahead);
+                self.input.get_mut().skip(bytes - ahead as u64);
+            }
+        }
+    }
+
+    fn left(&self) -> u64 {
+        self.input.get_ref().left() + self.input.buffer().len() as u64
+    }
+
+    fn position(&self) -> u64 {
+        self.input.get_ref().position() - self.input.buffer().len() as u64
+    }
+}
+
+impl Pending {
+    fn expect_nothing(&self, before: &'static str) -> Result<(), &'static str> {
+        match (self, before) {
+            (Self { extended: None, name: None, link: None }, _) => Ok(()),
+            (_, "its end") => Err("an extended header has no entry"),
+            _ => Err("a global extended header stands between an entry and its own"),
+        }
+    }
+}
+
+fn format_at(rule: &str, at: u64) -> ArchiveError {
+    ArchiveError::Format(format!("{rule} (at byte {at} of the tar)"))
+}
+
+fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("an entry has the same extension twice"),
+    }
+}
+
+/// GNU's long names end in a NUL, and hold none.
+fn long_name(mut body: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    let end = body.iter().position(|byte| *byte == 0).unwrap_or(body.len());
+    if body[end..].iter().any(|byte| *byte != 0) {
+        return Err("a long name holds a NUL byte");
+    }
+    body.truncate(end);
+    Ok(body)
+}
+
+/// The name that counts, and whether the two extensions agree on it.
+fn choose(extended: Option<Vec<u8>>, long: Option<Vec<u8>>, own: Vec<u8>) -> (Vec<u8>, bool) {
+    match (extended.filter(|name| !name.is_empty()), long) {
+        (Some(extended), Some(long)) => (extended.clone(), extended == long),
+        (Some(name), None) | (None, Some(name)) => (name, true),
+        (None, None) => (own, true),
+    }
+}
+
+fn refused_type(kind: u8) -> String {
+    match kind {
+        b'3' | b'4' => "it is a device".into(),
+        b'6' => "it is a named pipe".into(),
+        b'S' => SPARSE.into(),
+        other => format!("its type {:?} is none that is read", char::from(other)),
+    }
+}

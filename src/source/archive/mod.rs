@@ -1,0 +1,98 @@
+//! An archive as a tree: taken in once, checked whole, never extracted.
+//!
+//! ```text
+//! reader ─► intake (hash, count, bounds) ─► gzip ─► spool: one nameless file in the workspace
+//!                                                     │
+//!              digest and size compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
+//! ```
+//!
+//! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
+//! What the archive's entries may do is decided in one place, `trie`; since what is shipped is made anew from the index, no later
+//! reader can see other files in it than this one did.
+
+mod error;
+mod format;
+mod gzip;
+mod header;
+mod index;
+mod intake;
+mod members;
+mod pax;
+mod spool;
+mod tree;
+mod trie;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::model::{Digest, TreePath};
+use crate::support::limits::Limits;
+
+pub use error::ArchiveError;
+pub use tree::ArchiveTree;
+
+/// Bytes of one extended header or long name of the archive's own.
+const EXTENDED_BYTES: u64 = 1 << 20;
+
+/// Bytes of one extended header that goes for all entries.
+const GLOBAL_BYTES: u64 = 64 << 10;
+
+/// Bytes of a link's target: what Linux takes (PATH_MAX with its NUL).
+const TARGET_BYTES: usize = 4095;
+
+/// Bytes of all names and link targets together: they are what is kept in memory.
+const NAME_BYTES: usize = 64 << 20;
+
+/// How an archive is to be read.
+#[derive(Clone, Debug)]
+pub struct ArchiveOptions {
+    /// The directory the spool is made in.
+    pub workspace: PathBuf,
+    pub limits: Limits,
+    /// What the bytes must hash to as they come, before decompression.
+    pub sha256: Option<Digest>,
+    /// How many bytes must come, before decompression.
+    pub size: Option<u64>,
+    /// Leading components taken off every name, as tar's `--strip-components` does.
+    pub strip_components: u32,
+    /// The directory that becomes the tree's root, after stripping.
+    pub subdir: TreePath,
+    /// Where the archive comes from, without any secret: for the revision.
+    pub url: Option<String>,
+    /// What makes two archives the same source: a URL without secrets, a path, `stdin`.
+    pub identity: String,
+}
+
+impl ArchiveOptions {
+    fn knows_its_bytes(&self) -> bool {
+        self.sha256.is_some() || self.size.is_some()
+    }
+}
+
+/// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.
+pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
+
+/// Reads an archive to its end and makes it a tree. Blocks: for a thread where that is allowed.
+///
+/// An error of `reader` is a `SourceUnavailable`. A reader that blocks is not woken by a cancellation: it has to end by itself.
+pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<ArchiveTree, ArchiveError> {
+    let received = intake::take_in(reader, options, progress)?;
+    let mut beat = || progress(received.size);
+    let index = index::read(&received, options, &mut beat)?;
+    ArchiveTree::new(received, index, options)
+}
+
+/// Opens an archive of this pod's file system. Links on the way are the request's business, and followed.
+pub fn open(path: &Path) -> Result<File, ArchiveError> {
+    let failed = |cause| ArchiveError::Open { path: path.to_owned(), cause };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}

@@ -1,0 +1,147 @@
+//! Extended headers: `length key=value\n` records (POSIX.1-2017, pax, "pax Extended Header").
+//!
+//! Malformed records are refused, never skipped: two readers that skip differently see different archives (CVE-2025-62518).
+//! Records that say nothing of what this program keeps (owners, access times, extended attributes, comments) are dropped.
+
+/// What one extended header says. An empty name means "as in the header block".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extended {
+    pub path: Option<Vec<u8>>,
+    pub link: Option<Vec<u8>>,
+    pub size: Option<u64>,
+    /// Whole seconds since the epoch, rounded down.
+    pub seconds: Option<i64>,
+}
+
+/// The error is a rule for people. `global` headers (`g`) may not name or measure: that would go for every entry.
+pub fn parse(mut records: &[u8], global: bool) -> Result<Extended, &'static str> {
+    let mut extended = Extended::default();
+    let mut seen: Vec<&[u8]> = Vec::new();
+    while !records.is_empty() {
+        let (key, value, rest) = record(records)?;
+        records = rest;
+        if global && matches!(key, b"path" | b"linkpath" | b"size") {
+            return Err("a global extended header names or measures an entry");
+        }
+        if keep(&mut extended, key, value)? {
+            if seen.contains(&key) {
+                return Err("an extended header says the same thing twice");
+            }
+            seen.push(key);
+        }
+    }
+    Ok(extended)
+}
+
+/// The first record and what follows it.
+fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
+    const MALFORMED: &str = "an extended header is malformed";
+    let blank = records.iter().take(8).position(|byte| *byte == b' ').ok_or(MALFORMED)?;
+    let length = usize::try_from(decimal(&records[..blank]).ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
+    if length <= blank + 1 || length > records.len() {
+        return Err(MALFORMED);
+    }
+    let (record, rest) = records.split_at(length);
+    let line = record[blank + 1..].strip_suffix(b"\n").ok_or(MALFORMED)?;
+    let equals = line.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or(MALFORMED)?;
+    Ok((&line[..equals], &line[equals + 1..], rest))
+}
+
+/// Whether the record is one that counts.
+fn keep(extended: &mut Extended, key: &[u8], value: &[u8]) -> Result<bool, &'static str> {
+    match key {
+        b"path" => extended.path = Some(name(value)?),
+        b"linkpath" => extended.link = Some(name(value)?),
+        b"size" => extended.size = Some(decimal(value).ok_or("an extended header's size is no number")?),
+        b"mtime" => extended.seconds = Some(seconds(value).ok_or("an extended header's time is no number")?),
+        b"hdrcharset" if !matches!(value, b"BINARY" | b"ISO-IR 10646 2000 UTF-8" | b"") => {
+            return Err("its names are in an unknown charset");
+        }
+        _ if key.starts_with(b"GNU.sparse.") => return Err(SPARSE),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Sparse files hold other bytes than they show; none is read.
+pub const SPARSE: &str = "sparse files are not read: make the archive without --sparse";
+
+fn name(value: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if value.contains(&0) { Err("the name holds a NUL byte") } else { Ok(value.to_vec()) }
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// `[-]digits[.digits]`; a second begun before the epoch counts as begun.
+fn seconds(text: &[u8]) -> Option<i64> {
+    let (negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let mut parts = text.splitn(2, |byte| *byte == b'.');
+    let whole = i64::try_from(decimal(parts.next()?)?).ok()?;
+    let fraction = parts.next().unwrap_or_default();
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let begun = negative && fraction.iter().any(|digit| *digit != b'0');
+    Some(if negative { -whole - i64::from(begun) } else { whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a3_records_are_read_exactly_or_refused() {
+        let path = |name: &[u8]| Extended { path: Some(name.to_vec()), ..Extended::default() };
+        assert_eq!(parse(b"10 path=a\n", false), Ok(path(b"a")));
+        assert_eq!(parse(b"10 path=a\n9 foo=bar", false).ok(), None);
+        assert_eq!(parse(b"10 path=a\n11 foo=bar\n", false), Ok(path(b"a")));
+        assert_eq!(parse(b"12 path=a=b\n", false), Ok(path(b"a=b")));
+        assert_eq!(parse(b"12 path=a\nb\n", false), Ok(path(b"a\nb")));
+        assert_eq!(parse(b"9 path=\n", false), Ok(path(b"")));
+        assert_eq!(parse(b"", false), Ok(Extended::default()));
+        let malformed: &[&[u8]] = &[
+            b"path=a\n",
+            b"11 path=a\n",
+            b"9 path=a\n",
+            b"0 path=a\n",
+            b"-1 path=a\n",
+            b"+10 path=a\n",
+            b"10  path=a\n",
+            b" 10 path=a\n",
+            b"10 path=ab",
+            b"8 path\n",
+            b"7 =abc\n",
+            b"99999999999999999999 path=a\n",
+            b"10 path=a\n\0\0",
+            b"11 path=a\0\n",
+            b"10 path=a\n10 path=b\n",
+            b"12 size=-1\n",
+            b"11 size=x\n",
+            b"10 size=\n",
+            b"30 size=99999999999999999999\n",
+            b"14 mtime=1e4\n",
+            b"22 GNU.sparse.major=1\n",
+            b"21 hdrcharset=KOI8\n",
+        ];
+        for records in malformed {
+            assert!(parse(records, false).is_err(), "{:?}", String::from_utf8_lossy(records));
+        }
+        for records in [&b"10 path=a\n"[..], b"14 linkpath=a\n", b"10 size=1\n"] {
+            assert!(parse(records, true).is_err());
+        }
+        assert_eq!(parse(b"14 mtime=12.9\n", true).unwrap().seconds, Some(12));
+    }
+
+    #[test]
+    fn times_round_down() {
+        for (text, want) in [("0", 0), ("1.999", 1), ("-1", -1), ("-1.5", -2), ("-0.0", 0), ("-0.1", -1), ("7.", 7)] {
+            assert_eq!(seconds(text.as_bytes()), Some(want), "{text}");
+        }
+        for text in ["", "-", ".5", "--1", "+1", "1.2.3", " 1", "1 ", "9223372036854775808", "nan"] {
+            assert_eq!(seconds(text.as_bytes()), None, "{text}");
+        }
+    }
+}

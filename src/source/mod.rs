@@ -1,0 +1,33 @@
+//! Where a build's files come from. Every source becomes a `model::tree::SourceTree`; none is ever checked out or extracted.
+
+pub mod archive;
+mod body;
+pub mod directory;
+pub mod empty;
+
+use crate::model::{Classified, Reason};
+
+/// Why a source did not become a tree; each kind of source has its own words for it.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Archive(#[from] archive::ArchiveError),
+    #[error(transparent)]
+    Directory(#[from] directory::DirectoryError),
+}
+
+impl Classified for SourceError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Archive(error) => error.reason(),
+            Self::Directory(error) => error.reason(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Archive(error) => error.hint(),
+            Self::Directory(error) => error.hint(),
+        }
+    }
+}
