@@ -6,3 +6,4 @@ pub mod clock;
 pub mod limits;
 pub mod patterns;
 pub mod redact;
+pub mod selection;
