@@ -125,7 +125,7 @@ impl Reason {
     /// Who has to act: the one who wrote the request, or the one who runs the system.
     pub fn fault(self) -> &'static str {
         match self.outcome() {
-            Outcome::Failure => "user",
+            Failure => "user",
             _ => "system",
         }
     }

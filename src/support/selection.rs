@@ -69,6 +69,16 @@ impl Selection {
         })
     }
 
+    /// Everything but what an ignore file names.
+    pub fn without(ignored: Matcher) -> Self {
+        Self { include: None, exclude: Some(ignored) }
+    }
+
+    /// Whether this one path is left out, with whatever is above it.
+    pub fn leaves_out(&self, path: &[u8]) -> bool {
+        self.exclude.as_ref().is_some_and(|exclude| exclude.matches_or_parent_matches(path))
+    }
+
     /// A walk from the root. `T` is what the walker announces: an entry, a stat.
     pub fn walk<T>(&self) -> Walk<'_, T> {
         Walk { selection: self, open: Vec::new() }

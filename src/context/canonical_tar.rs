@@ -1,0 +1,172 @@
+//! The context as one tar, for the builder that must be told everything: sorted, owned by 0:0, without anything of this machine.
+//!
+//! The form is GNU's (GNU tar manual, "Basic Tar Format"), which every daemon reads and which takes names of any bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read, Write};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::event::{ContextSent, LargeFile};
+use crate::model::tree::{Entry, Kind, SourceTree, TreeError};
+use crate::model::{Digest, TreePath};
+
+/// How many of the largest files are named.
+const LARGEST: usize = 10;
+const BLOCK: usize = 512;
+
+/// A tar on its way out, hashed and counted as it goes.
+pub struct TarWriter<'a> {
+    out: Hashing<'a>,
+    sent: ContextSent,
+    largest: BTreeMap<(u64, Vec<u8>), ()>,
+    /// The first name of each file that has several.
+    first_names: HashMap<u64, TreePath>,
+}
+
+impl<'a> TarWriter<'a> {
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self {
+            out: Hashing { out, hash: Sha256::new() },
+            sent: ContextSent::default(),
+            largest: BTreeMap::new(),
+            first_names: HashMap::new(),
+        }
+    }
+
+    /// One entry, with its body from the source.
+    pub fn entry(&mut self, source: &dyn SourceTree, entry: &Entry) -> Result<(), TreeError> {
+        self.sent.entries += 1;
+        let path = entry.path.as_bytes();
+        match &entry.kind {
+            Kind::Directory => self.header(&[path, b"/"].concat(), tar::EntryType::Directory, entry, 0, b""),
+            Kind::Symlink { target } => self.header(path, tar::EntryType::Symlink, entry, 0, target),
+            Kind::File { size, link } => match self.first_names.get(link).cloned() {
+                Some(first) => self.header(path, tar::EntryType::Link, entry, 0, first.as_bytes()),
+                None => {
+                    if *link != 0 {
+                        self.first_names.insert(*link, entry.path.clone());
+                    }
+                    self.header(path, tar::EntryType::Regular, entry, *size, b"")?;
+                    let mut body = source.open(&entry.path, &entry.key)?;
+                    self.body(&entry.path, &mut body, *size)
+                }
+            },
+            Kind::Other(what) => Err(TreeError::refused(&entry.path, format!("a {what} has no place in an image"))),
+        }
+    }
+
+    /// A file that is in no source.
+    pub fn file(&mut self, path: &TreePath, mut body: &[u8]) -> Result<(), TreeError> {
+        let size = body.len() as u64;
+        let entry = Entry {
+            path: path.clone(),
+            kind: Kind::File { size, link: 0 },
+            mode: 0o644,
+            modified: Default::default(),
+            key: Default::default(),
+        };
+        self.header(path.as_bytes(), tar::EntryType::Regular, &entry, size, b"")?;
+        self.body(path, &mut body, size)
+    }
+
+    /// The end mark, and what was sent in all.
+    pub fn finish(mut self, ignored: u64) -> Result<ContextSent, TreeError> {
+        self.out.write_all(&[0; 2 * BLOCK]).map_err(|_| TreeError::Abandoned)?;
+        self.sent.ignored = ignored;
+        self.sent.digest = Some(Digest::sha256(self.out.hash.finalize()));
+        let name = |(bytes, path): (u64, Vec<u8>)| LargeFile { path: String::from_utf8_lossy(&path).into_owned(), bytes };
+        self.sent.largest = self.largest.into_keys().rev().map(name).collect();
+        Ok(self.sent)
+    }
+
+    fn header(&mut self, name: &[u8], kind: tar::EntryType, entry: &Entry, size: u64, link: &[u8]) -> Result<(), TreeError> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(entry.mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(size);
+        header.set_mtime(u64::try_from(entry.modified.seconds).unwrap_or_default());
+        let written =
+            self.long(tar::EntryType::GNULongLink, link).and_then(|()| self.long(tar::EntryType::GNULongName, name)).and_then(|()| {
+                let old = header.as_old_mut();
+                put(&mut old.name, name);
+                put(&mut old.linkname, link);
+                header.set_cksum();
+                self.out.write_all(header.as_bytes())
+            });
+        written.map_err(|_| TreeError::Abandoned)
+    }
+
+    /// A name that does not fit its field goes before the entry, as an entry of its own.
+    fn long(&mut self, kind: tar::EntryType, name: &[u8]) -> io::Result<()> {
+        if name.len() <= 100 {
+            return Ok(());
+        }
+        let mut header = tar::Header::new_gnu();
+        put(&mut header.as_old_mut().name, b"././@LongLink");
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(name.len() as u64 + 1);
+        header.set_cksum();
+        self.out.write_all(header.as_bytes())?;
+        self.out.write_all(name)?;
+        self.out.write_all(&[0])?;
+        self.pad(name.len() as u64 + 1)
+    }
+
+    fn body(&mut self, path: &TreePath, body: &mut dyn Read, size: u64) -> Result<(), TreeError> {
+        let mut left = size;
+        let mut piece = [0; 64 << 10];
+        while left > 0 {
+            let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = match body.read(&mut piece[..most]) {
+                Ok(0) => return Err(TreeError::Damaged(format!("{:?} ends {left} bytes early", path.display()))),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(TreeError::io(path, error)),
+            };
+            self.out.write_all(&piece[..read]).map_err(|_| TreeError::Abandoned)?;
+            left -= read as u64;
+        }
+        self.sent.files += 1;
+        self.sent.bytes += size;
+        self.largest.insert((size, path.as_bytes().to_vec()), ());
+        if self.largest.len() > LARGEST {
+            self.largest.pop_first();
+        }
+        self.pad(size).map_err(|_| TreeError::Abandoned)
+    }
+
+    fn pad(&mut self, size: u64) -> io::Result<()> {
+        let over = usize::try_from(size % BLOCK as u64).unwrap_or_default();
+        if over == 0 { Ok(()) } else { self.out.write_all(&[0; BLOCK][over..]) }
+    }
+}
+
+/// As much of the name as fits; what does not was written before.
+fn put(field: &mut [u8], name: &[u8]) {
+    let fits = name.len().min(field.len());
+    field[..fits].copy_from_slice(&name[..fits]);
+}
+
+struct Hashing<'a> {
+    out: &'a mut dyn Write,
+    hash: Sha256,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

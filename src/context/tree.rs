@@ -1,0 +1,134 @@
+//! The context of a build: a source under its ignore rules, with its Dockerfile, and the two ways in which it goes out.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::ContextError;
+use super::canonical_tar::TarWriter;
+use super::memory::MemoryTree;
+use super::visible;
+use crate::event::ContextSent;
+use crate::model::digest::hex;
+use crate::model::tree::{SourceTree, TreeError};
+use crate::model::{Digest, TreePath};
+use crate::support::patterns::Matcher;
+use crate::support::selection::Selection;
+
+const IGNORE_FILE: &[u8] = b".dockerignore";
+
+/// Everything a build reads.
+pub struct ContextTree {
+    pub source: Arc<dyn SourceTree>,
+    /// Where the Dockerfile is in the source; where an inline one would be.
+    pub dockerfile: TreePath,
+    /// What it says.
+    pub body: Vec<u8>,
+    /// Whether it came with the request and is in no source.
+    pub inline: bool,
+    /// The ignore file that counts, and its bytes.
+    pub ignore_file: Option<(TreePath, Vec<u8>)>,
+    pub visible: Selection,
+}
+
+/// For the builder that asks.
+pub struct Asked {
+    pub context: Arc<dyn SourceTree>,
+    pub dockerfile: Arc<dyn SourceTree>,
+    pub name: String,
+    pub shared_key: String,
+}
+
+/// For the builder that is told.
+pub struct Told {
+    pub name: String,
+    context: ContextTree,
+    plan: Plan,
+}
+
+/// Which files go into the tar beside the visible ones, so that the daemon finds the Dockerfile and no COPY does.
+struct Plan {
+    /// The Dockerfile under another name.
+    alias: Option<TreePath>,
+    /// An ignore file of ours, which makes the daemon take both away before the first step.
+    hiding: Option<Vec<u8>>,
+}
+
+impl ContextTree {
+    /// The context goes as it is: the daemon reads the ignore file, and applies it by asking for less.
+    pub fn asked(self) -> Result<Asked, ContextError> {
+        let name = utf8(&self.dockerfile)?;
+        let identity = Sha256::digest(self.source.identity());
+        let mut files = vec![(self.dockerfile.clone(), self.body)];
+        files.extend(self.ignore_file.filter(|(path, _)| path.as_bytes() != IGNORE_FILE));
+        Ok(Asked {
+            shared_key: hex(&identity),
+            dockerfile: Arc::new(MemoryTree::new(self.source.revision().clone(), files)),
+            context: self.source,
+            name,
+        })
+    }
+
+    /// The visible part goes, and what the daemon must see but no COPY may.
+    pub fn told(self) -> Result<Told, ContextError> {
+        let plan = self.plan()?;
+        let name = utf8(plan.alias.as_ref().unwrap_or(&self.dockerfile))?;
+        Ok(Told { name, context: self, plan })
+    }
+
+    /// The daemon takes the Dockerfile and `.dockerignore` out of a context after it has read them, where the patterns in
+    /// that `.dockerignore` match them (moby, daemon/builder/remotecontext/detect.go, `removeDockerfile`).
+    fn plan(&self) -> Result<Plan, ContextError> {
+        let ignore_path = TreePath::parse(IGNORE_FILE).unwrap_or_default();
+        let ignored = |path: &TreePath| self.visible.leaves_out(path.as_bytes());
+        let theirs = self.source.read(&ignore_path, crate::support::limits::IGNORE_BYTES)?;
+        let hide_dockerfile = self.inline || ignored(&self.dockerfile);
+        let show_ignore_file = theirs.is_some() && !ignored(&ignore_path);
+        if !show_ignore_file {
+            // Nobody can see an ignore file, so it may say what it takes.
+            let alias = hide_dockerfile.then(|| self.alias());
+            let hiding = alias.as_ref().map(|alias| [b"/.dockerignore\n/", alias.as_bytes(), b"\n"].concat());
+            return Ok(Plan { alias, hiding });
+        }
+        let daemon = Matcher::from_ignore_file(&theirs.unwrap_or_default()).unwrap_or_default();
+        let hidden = daemon.matches_or_parent_matches(self.dockerfile.as_bytes());
+        let ignore_file_stays = !daemon.matches_or_parent_matches(IGNORE_FILE);
+        if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.source.lookup(&self.dockerfile)?.is_none()) {
+            return Ok(Plan { alias: None, hiding: None });
+        }
+        Err(ContextError::ClassicCannotHide)
+    }
+
+    /// A name nobody uses; equal Dockerfiles give equal contexts.
+    fn alias(&self) -> TreePath {
+        let name = format!(".podwright-{}", &Digest::sha256(Sha256::digest(&self.body)).hex()[..16]);
+        TreePath::parse(name.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl Told {
+    /// Writes the tar.
+    pub fn write(self, out: &mut dyn std::io::Write) -> Result<ContextSent, TreeError> {
+        let mut tar = TarWriter::new(out);
+        let ContextTree { source, dockerfile, body, .. } = &self.context;
+        let mut seen = false;
+        let ignored = visible::walk(source.as_ref(), &self.context.visible, &mut |entry| {
+            seen |= entry.path == *dockerfile;
+            tar.entry(source.as_ref(), entry)
+        })?;
+        match &self.plan.alias {
+            Some(alias) => tar.file(alias, body)?,
+            None if !seen => tar.file(dockerfile, body)?,
+            None => {}
+        }
+        if let Some(hiding) = &self.plan.hiding {
+            tar.file(&TreePath::parse(IGNORE_FILE).unwrap_or_default(), hiding)?;
+        }
+        tar.finish(ignored)
+    }
+}
+
+/// The daemon takes the name in a query, as text.
+fn utf8(path: &TreePath) -> Result<String, ContextError> {
+    String::from_utf8(path.as_bytes().to_vec()).map_err(|_| ContextError::DockerfileInvalid(format!("its name {path:?} is not UTF-8")))
+}

@@ -1,0 +1,113 @@
+//! BuildKit inside the daemon: `POST /build?version=2` with a session that serves the context file by file.
+
+use std::sync::Arc;
+
+use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
+use http::Method;
+
+use super::client::{self, Client, no_body};
+use super::messages::Message;
+use super::session::{self, Served};
+use super::steps::StepBook;
+use super::{diagnose, query};
+use crate::engine::{BuildSpec, Built, EngineError};
+use crate::event::{Event, EventSink, Step, StepProgress, StepWarning};
+use crate::model::ImageId;
+use crate::model::keychain::Keychain;
+use crate::support::clock;
+
+pub async fn build<K: Keychain + 'static>(
+    client: &Client,
+    spec: &BuildSpec,
+    dockerfile: &str,
+    served: Served,
+    keychain: &Arc<K>,
+    events: &Arc<dyn EventSink>,
+) -> Built {
+    let mut book = StepBook::new(Arc::clone(events));
+    let outcome = run(client, spec, dockerfile, served, keychain, events, &mut book).await;
+    let code = match &outcome {
+        Err(EngineError::StepFailed { code, .. }) => *code,
+        _ => None,
+    };
+    let (steps, warnings) = book.close(code);
+    Built { outcome, steps, warnings }
+}
+
+async fn run<K: Keychain + 'static>(
+    client: &Client,
+    spec: &BuildSpec,
+    dockerfile: &str,
+    served: Served,
+    keychain: &Arc<K>,
+    events: &Arc<dyn EventSink>,
+    book: &mut StepBook,
+) -> Result<ImageId, EngineError> {
+    const DOING: &str = "build";
+    // The session first: a build that names a session the daemon does not know yet fails.
+    let session = session::open(client, served, Arc::clone(keychain)).await?;
+    let mut query = query::build(spec, dockerfile);
+    query.append_pair("version", "2").append_pair("remote", "client-session").append_pair("session", session.id());
+    let request = client.request(Method::POST, &format!("/build?{}", query.finish()));
+    let answer = client.send(DOING, request.body(no_body())).await?;
+    if !answer.response.status().is_success() {
+        let (_, message) = client::refusal(DOING, answer.response).await;
+        return Err(session.failure().unwrap_or_else(|| diagnose::build(&message, None, None)));
+    }
+    let mut image = None;
+    let end = client::messages(DOING, answer.response, |message| match message {
+        Message::Trace(trace) => {
+            record(book, *trace);
+            Ok(())
+        }
+        Message::Image(id) => {
+            image = Some(id);
+            Ok(())
+        }
+        Message::Fault { code, message } => Err(diagnose::build(&message, book.failed_name(), code)),
+        _ => Ok(()),
+    })
+    .await;
+    // What we could not read or look up comes before what the daemon makes of it.
+    end.map_err(|error| session.failure().unwrap_or(error))?;
+    events.emit(Event::ContextSent(session.sent()));
+    image.ok_or_else(|| EngineError::Lost { doing: DOING, why: "its answer ended without an image id".into() })
+}
+
+/// One piece of the trace, into the book.
+fn record(book: &mut StepBook, trace: StatusResponse) {
+    for log in trace.logs {
+        book.output(&log.vertex, log.stream, &log.msg);
+    }
+    for status in trace.statuses {
+        book.progress(StepProgress {
+            step: status.vertex,
+            id: status.id,
+            current: status.current,
+            total: status.total,
+            completed: status.completed.is_some(),
+        });
+    }
+    for warning in trace.warnings {
+        book.warning(StepWarning {
+            step: warning.vertex,
+            message: String::from_utf8_lossy(&warning.short).into_owned(),
+            detail: warning.detail.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect(),
+            url: (!warning.url.is_empty()).then_some(warning.url),
+        });
+    }
+    trace.vertexes.into_iter().map(step).for_each(|step| book.record(step));
+}
+
+fn step(vertex: Vertex) -> Step {
+    let time = |seconds: i64, nanos: i32| clock::at_nanos(seconds, u32::try_from(nanos).unwrap_or_default());
+    Step {
+        id: vertex.digest,
+        name: vertex.name,
+        inputs: vertex.inputs,
+        started: vertex.started.and_then(|at| time(at.seconds, at.nanos)),
+        completed: vertex.completed.and_then(|at| time(at.seconds, at.nanos)),
+        cached: vertex.cached,
+        error: (!vertex.error.is_empty()).then_some(vertex.error),
+    }
+}

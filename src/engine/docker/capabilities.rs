@@ -1,0 +1,117 @@
+//! What this daemon is and can do: asked once, decided here.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::client::{self, Client, from_bollard, no_body};
+use crate::engine::EngineError;
+use crate::model::result::EngineInfo;
+
+/// The newest API this agent was written against, and the oldest it can work with: 1.40 brought `outputs` and a stable session.
+const NEWEST: Version = Version(1, 51);
+const OLDEST: Version = Version(1, 40);
+const PING: Duration = Duration::from_secs(10);
+
+/// Which of the daemon's two builders does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builder {
+    BuildKit,
+    Classic,
+}
+
+impl Builder {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BuildKit => "buildkit",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.trim().split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// What `/_ping` says in its headers.
+pub struct Ping {
+    api: Version,
+    os: String,
+}
+
+/// Agrees on a version: the older of ours and the daemon's, or the one the operator set.
+pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, Ping), EngineError> {
+    let request = client.request(Method::GET, "/_ping").body(no_body());
+    let (head, body) = client.call("answer a ping", PING, request).await.map_err(|error| unanswered(&client, error))?;
+    let endpoint = client.endpoint();
+    let incompatible = |why: String| EngineError::Incompatible { endpoint: endpoint.clone(), why };
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    if !head.status.is_success() {
+        return Err(incompatible(format!("its ping answers {}: {}", head.status, client::message(&body))));
+    }
+    let theirs = Version::parse(&header("api-version")).ok_or_else(|| incompatible("its ping names no API version".into()))?;
+    let api = match wanted {
+        Some(text) => Version::parse(text).ok_or_else(|| incompatible(format!("DOCKER_API_VERSION is {text:?}, not like 1.41")))?,
+        None => theirs.min(NEWEST),
+    };
+    if api < OLDEST {
+        return Err(incompatible(format!("API {api} is older than {OLDEST}, the oldest this agent can work with")));
+    }
+    Ok((client.at_version(&api.to_string()), Ping { api, os: header("ostype") }))
+}
+
+/// A first call that got no answer says that there is no engine, not that one was lost.
+fn unanswered(client: &Client, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Lost { why, .. } => EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::Error::other(why) },
+        EngineError::Silent { .. } => EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::ErrorKind::TimedOut.into() },
+        other => other,
+    }
+}
+
+/// Asks for version and storage, and chooses the builder.
+pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Option<Builder>) -> Result<EngineInfo, EngineError> {
+    let version = api.version().await.map_err(|error| from_bollard("say its version", error))?;
+    let info = api.info().await.map_err(|error| from_bollard("describe itself", error))?;
+    let components = version.components.unwrap_or_default();
+    let podman = components.iter().any(|component| component.name.to_lowercase().contains("podman"));
+    if ping.os == "windows" {
+        return Err(EngineError::Incompatible { endpoint: client.endpoint(), why: "it builds Windows images".into() });
+    }
+    let containerd =
+        info.driver_status.unwrap_or_default().iter().any(|row| row.iter().any(|cell| cell.starts_with("io.containerd.snapshotter")));
+    let mut capabilities = vec!["classic".to_owned()];
+    if !podman {
+        capabilities.insert(0, "buildkit".to_owned());
+    }
+    let builder = match wish {
+        Some(Builder::BuildKit) if podman => {
+            return Err(EngineError::Unsupported("this engine has no BuildKit; use builder: classic".into()));
+        }
+        Some(wish) => wish,
+        None if podman => Builder::Classic,
+        None => Builder::BuildKit,
+    };
+    Ok(EngineInfo {
+        engine: if podman { "podman".into() } else { "docker".into() },
+        version: version.version.unwrap_or_default(),
+        api: ping.api.to_string(),
+        builder: builder.name().to_owned(),
+        store: if containerd { "containerd".into() } else { "graph".into() },
+        os: version.os.unwrap_or_default(),
+        arch: version.arch.unwrap_or_default(),
+        capabilities,
+    })
+}

@@ -1,0 +1,210 @@
+//! One HTTP/1.1 request, one connection: the calls that bollard would lose something of.
+//!
+//! bollard 0.21 encodes credentials in the wrong base64 alphabet, drops the push's evidence and a step's exit code, and times
+//! whole uploads; its small calls serve, over the same socket.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connect::Endpoint;
+use super::messages::{Decoder, Garbled, Message};
+use crate::engine::EngineError;
+use crate::model::keychain::Credential;
+
+/// An error body is read this far.
+const ERROR_BYTES: usize = 64 << 10;
+
+pub type Body = BoxBody<Bytes, std::io::Error>;
+
+/// No body at all.
+pub fn no_body() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
+
+/// Where the daemon is and which version of its API was agreed on.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    /// `/v1.41`, empty before negotiation.
+    prefix: String,
+}
+
+/// An answer, and the connection that carries it: dropping both stops what the daemon does for us.
+pub struct Answer {
+    pub response: Response<Incoming>,
+    pub connection: AbortOnDropHandle<()>,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, prefix: String::new() }
+    }
+
+    pub fn at_version(mut self, version: &str) -> Self {
+        self.prefix = format!("/v{version}");
+        self
+    }
+
+    pub fn endpoint(&self) -> String {
+        self.endpoint.to_string()
+    }
+
+    /// A request ready for its body; `path` begins with a slash and carries its query.
+    pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header(http::header::HOST, "docker")
+    }
+
+    /// Sends it on a connection of its own and waits for the head of the answer, with no time limit of its own.
+    pub async fn send(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
+        let request = request.map_err(|bad| EngineError::Unsupported(format!("a value cannot be sent in an HTTP header: {bad}")))?;
+        let stream = self.endpoint.connect().await?;
+        let lost = |error: hyper::Error| EngineError::Lost { doing, why: chain(&error) };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ = connection.with_upgrades().await;
+        }));
+        let response = sender.send_request(request).await.map_err(lost)?;
+        Ok(Answer { response, connection })
+    }
+
+    /// Sends a small call and reads its whole answer, both within `patience`.
+    pub async fn call(
+        &self,
+        doing: &'static str,
+        patience: Duration,
+        request: http::Result<Request<Body>>,
+    ) -> Result<(http::response::Parts, Bytes), EngineError> {
+        let whole = async {
+            let answer = self.send(doing, request).await?;
+            let (head, body) = answer.response.into_parts();
+            let bytes = read(doing, body, 8 << 20).await?;
+            Ok((head, bytes))
+        };
+        tokio::time::timeout(patience, whole).await.unwrap_or(Err(EngineError::Silent { doing, seconds: patience.as_secs() }))
+    }
+
+    /// The small calls' client, over the same endpoint.
+    pub fn bollard(&self, patience: Duration) -> Result<bollard::Docker, EngineError> {
+        let seconds = patience.as_secs();
+        let client = match &self.endpoint {
+            Endpoint::Unix(path) => bollard::Docker::connect_with_unix(&path.to_string_lossy(), seconds, bollard::API_DEFAULT_VERSION),
+            Endpoint::Tcp(address) => {
+                bollard::Docker::connect_with_http(&format!("tcp://{address}"), seconds, bollard::API_DEFAULT_VERSION)
+            }
+        };
+        client.map_err(|error| from_bollard("connect", error))
+    }
+}
+
+async fn read(doing: &'static str, body: Incoming, limit: usize) -> Result<Bytes, EngineError> {
+    let collected = Limited::new(body, limit).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|why| EngineError::Lost { doing, why: why.to_string() })
+}
+
+/// What the daemon said instead of doing it: its JSON `message`, or the text as it is.
+pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (StatusCode, String) {
+    let status = response.status();
+    let bytes = read(doing, response.into_body(), ERROR_BYTES).await.unwrap_or_default();
+    (status, message(&bytes))
+}
+
+/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does.
+pub async fn messages(
+    doing: &'static str,
+    response: Response<Incoming>,
+    mut visit: impl FnMut(Message) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let garbled = |bad: Garbled| EngineError::Lost { doing, why: bad.to_string() };
+    let mut body = response.into_body();
+    let mut decoder = Decoder::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?;
+        for message in decoder.push(frame.data_ref().map_or(&[][..], |data| data)).map_err(garbled)? {
+            visit(message)?;
+        }
+    }
+    decoder.finish().map_err(garbled)?.into_iter().try_for_each(visit)
+}
+
+/// The `message` of an error body.
+pub fn message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Error {
+        message: String,
+    }
+    match serde_json::from_slice::<Error>(body) {
+        Ok(error) => error.message.trim().to_owned(),
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    }
+}
+
+/// A whole chain of errors in one line: hyper hides the useful part in its sources.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// bollard's errors in our words.
+pub fn from_bollard(doing: &'static str, error: bollard::errors::Error) -> EngineError {
+    use bollard::errors::Error;
+    match error {
+        Error::DockerResponseServerError { status_code, message } => EngineError::Refused { doing, status: status_code, message },
+        Error::RequestTimeoutError => EngineError::Silent { doing, seconds: super::SMALL_CALL.as_secs() },
+        other => EngineError::Lost { doing, why: chain(&other) },
+    }
+}
+
+/// Docker's `AuthConfig` for one host (Engine API reference, "Authentication").
+pub fn auth_config(host: &str, credential: &Credential) -> Value {
+    let server = if host == crate::model::reference::HUB { "https://index.docker.io/v1/" } else { host };
+    match credential {
+        Credential::Basic { username, password } => {
+            json!({"username": username, "password": password.expose_secret(), "serveraddress": server})
+        }
+        Credential::Identity(token) => json!({"identitytoken": token.expose_secret(), "serveraddress": server}),
+        Credential::Bearer(token) => json!({"registrytoken": token.expose_secret(), "serveraddress": server}),
+    }
+}
+
+/// A header's value as the daemon decodes it: base64 in the URL-safe alphabet, padded. In the other alphabet it would be
+/// silently taken for "anonymous".
+pub fn auth_header(value: &Value) -> String {
+    URL_SAFE.encode(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::SecretString;
+
+    #[test]
+    fn d10_credentials_are_written_in_the_alphabet_the_daemon_reads() {
+        let credential = Credential::Basic { username: "u".into(), password: SecretString::from("a~~~b???c>>>dÿ") };
+        let header = auth_header(&auth_config("r:5000", &credential));
+        assert!(!header.contains(['+', '/']), "{header}");
+        let back: Value = serde_json::from_slice(&URL_SAFE.decode(header).unwrap()).unwrap();
+        assert_eq!(back["password"], "a~~~b???c>>>dÿ");
+        assert_eq!(back["serveraddress"], "r:5000");
+    }
+}

@@ -1,0 +1,197 @@
+//! What the daemon's words mean: the one place where text decides, because the daemon offers nothing else.
+//!
+//! Words are matched as the daemons 20.10 to 29 and BuildKit write them; a sentence nobody knows is the least specific error.
+
+use crate::engine::EngineError;
+
+/// Whether one of these stands in the text.
+fn has(text: &str, needles: &[&str]) -> bool {
+    needles.iter().any(|needle| text.contains(needle))
+}
+
+const UNREACHABLE: &[&str] = &[
+    "i/o timeout",
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "network is unreachable",
+    "no route to host",
+    "tls handshake timeout",
+    "timeout exceeded",
+    "deadline exceeded",
+    "temporary failure in name resolution",
+    "server misbehaving",
+    "unexpected eof",
+    "broken pipe",
+    "http response to https client",
+    "x509:",
+    "certificate",
+    "unexpected http status: 5",
+    "unexpected status: 5",
+    "unexpected status from",
+    "service unavailable",
+    "bad gateway",
+    "gateway time",
+    "internal server error",
+    "toomanyrequests",
+    "too many requests",
+    "proxyconnect",
+    ": eof",
+];
+
+const AUTH: &[&str] =
+    &["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password", "authorization failed"];
+const DENIED: &[&str] = &["denied", "forbidden", "insufficient_scope", "immutable", "quota", "read-only", "readonly", "read only"];
+
+/// A build that failed. `step` is the name of the step that did; `code` the exit code from `errorDetail`.
+pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineError {
+    let text = message.to_lowercase();
+    let owned = || message.to_owned();
+    if has(&text, &["no space left on device", "disk quota exceeded"]) {
+        return EngineError::DiskFull(owned());
+    }
+    if let Some(code) = code.or_else(|| exit_code(&text)) {
+        return EngineError::StepFailed { message: owned(), code: Some(code) };
+    }
+    let invalid = [
+        "dockerfile parse error",
+        "unknown instruction",
+        "failed to read dockerfile",
+        "cannot locate specified dockerfile",
+        "cannot be empty",
+        "no build stage in current context",
+        "with no instructions",
+        "failed to parse dockerfile",
+        "no source files were specified",
+        "requires exactly",
+        "requires at least",
+        "syntax error",
+        "unknown flag",
+    ];
+    if has(&text, &invalid) {
+        return EngineError::DockerfileInvalid(owned());
+    }
+    let at_base = step.is_some_and(|name| name.contains("load metadata for") || name.contains("] FROM ") || name.starts_with("FROM "));
+    let of_base = [
+        "failed to resolve source metadata",
+        "pull access denied",
+        "manifest unknown",
+        "failed to load metadata",
+        "error getting credentials",
+    ];
+    if at_base || has(&text, &of_base) || (has(&text, &["manifest for"]) && text.contains("not found")) {
+        return if has(&text, UNREACHABLE) && !has(&text, AUTH) && !text.contains("access denied") {
+            EngineError::BaseImageUnavailable(owned())
+        } else {
+            EngineError::BaseImageDenied(owned())
+        };
+    }
+    let of_a_step = [
+        "failed to compute cache key",
+        "failed to calculate checksum",
+        "copy failed",
+        "add failed",
+        "failed to solve: process",
+        "executor failed running",
+        "failed to copy",
+    ];
+    if step.is_some() || has(&text, &of_a_step) {
+        return EngineError::StepFailed { message: owned(), code: None };
+    }
+    EngineError::BuildRejected(owned())
+}
+
+/// A push that failed.
+pub fn push(message: &str) -> EngineError {
+    let text = message.to_lowercase();
+    let owned = || message.to_owned();
+    if has(&text, &["does not exist locally", "no such image", "tag does not exist", "not found: does not exist"]) {
+        return EngineError::NameMoved(owned());
+    }
+    if has(&text, &["no space left on device"]) {
+        return EngineError::PushUnavailable(owned());
+    }
+    if has(&text, AUTH) {
+        return EngineError::PushAuth(owned());
+    }
+    if has(&text, DENIED) {
+        return EngineError::PushDenied(owned());
+    }
+    if has(&text, UNREACHABLE) {
+        return EngineError::PushUnavailable(owned());
+    }
+    EngineError::PushRejected(owned())
+}
+
+/// The exit code in BuildKit's and the classic builder's sentences about a RUN.
+fn exit_code(text: &str) -> Option<i64> {
+    ["exit code: ", "non-zero code: "].iter().find_map(|before| {
+        let (_, after) = text.rsplit_once(before)?;
+        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Classified, Reason};
+
+    #[test]
+    fn the_daemons_sentences_about_builds_are_understood() {
+        let table: &[(&str, Option<&str>, Reason)] = &[
+            ("The command '/bin/sh -c exit 7' returned a non-zero code: 7", Some("RUN exit 7"), Reason::StepFailed),
+            ("executor failed running [/bin/sh -c exit 7]: exit code: 7", Some("[2/2] RUN exit 7"), Reason::StepFailed),
+            ("process \"/bin/sh -c x\" did not complete successfully: exit code: 127", None, Reason::StepFailed),
+            (
+                "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 2: unknown instruction: FORM",
+                None,
+                Reason::DockerfileInvalid,
+            ),
+            ("Cannot locate specified Dockerfile: Dockerfile", None, Reason::DockerfileInvalid),
+            (
+                "COPY failed: file not found in build context or excluded by .dockerignore: stat x: file does not exist",
+                Some("COPY x /"),
+                Reason::StepFailed,
+            ),
+            (
+                "failed to compute cache key: failed to calculate checksum of ref a: \"/x\": not found",
+                Some("[1/1] COPY x /"),
+                Reason::StepFailed,
+            ),
+            ("pull access denied for nope, repository does not exist or may require 'docker login'", None, Reason::BaseImageDenied),
+            (
+                "r:5/x: failed to resolve source metadata for r:5/x: unexpected status from HEAD request to https://r:5/v2/x: 401 Unauthorized",
+                None,
+                Reason::BaseImageDenied,
+            ),
+            (
+                "Get \"http://r:5/v2/\": dial tcp 127.0.0.1:5: connect: connection refused",
+                Some("[internal] load metadata for r:5/x"),
+                Reason::BaseImageUnavailable,
+            ),
+            ("write /x: no space left on device", Some("RUN dd"), Reason::EngineDiskFull),
+            ("failed to reach build target x in Dockerfile", None, Reason::BuildRejected),
+        ];
+        for (message, step, want) in table {
+            assert_eq!(build(message, *step, None).reason(), *want, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_daemons_sentences_about_pushes_are_understood() {
+        let table: &[(&str, Reason)] = &[
+            ("no basic auth credentials", Reason::PushAuth),
+            ("unauthorized: authentication required", Reason::PushAuth),
+            ("denied: requested access to the resource is denied", Reason::PushDenied),
+            ("tag is immutable", Reason::PushDenied),
+            ("received unexpected HTTP status: 503 Service Unavailable", Reason::PushUnavailable),
+            ("Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Reason::PushUnavailable),
+            ("An image does not exist locally with the tag: 127.0.0.1:5000/x", Reason::DigestMismatch),
+            ("manifest invalid: manifest invalid", Reason::PushRejected),
+        ];
+        for (message, want) in table {
+            assert_eq!(push(message).reason(), *want, "{message}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Docker's Engine API, by its published reference (docs.docker.com/reference/api/engine) and the daemon's own behaviour.
+
+mod buildkit;
+mod capabilities;
+mod classic;
+mod client;
+mod connect;
+mod diagnose;
+mod logs;
+mod messages;
+mod push;
+mod query;
+mod session;
+mod steps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
+pub use capabilities::Builder;
+
+use self::client::Client;
+use super::{BuildSpec, Built, Context, Distributed, Engine, EngineError, LocalImage, Pushed};
+use crate::event::EventSink;
+use crate::model::keychain::{Credential, Keychain};
+use crate::model::result::EngineInfo;
+use crate::model::{Classified, ImageId, Reference};
+
+/// How long small calls may take; a busy daemon on a slow disk needs more than a second to untag.
+const SMALL_CALL: Duration = Duration::from_secs(60);
+
+/// A daemon that answered, with what it can do.
+pub struct Docker<K> {
+    client: Client,
+    api: bollard::Docker,
+    info: EngineInfo,
+    keychain: Arc<K>,
+    events: Arc<dyn EventSink>,
+}
+
+/// What connecting needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// `DOCKER_HOST`; by default the socket where everybody mounts it.
+    pub host: Option<String>,
+    /// `DOCKER_API_VERSION`: instead of negotiating.
+    pub api_version: Option<String>,
+}
+
+impl<K: Keychain + 'static> Docker<K> {
+    /// Connects, negotiates and asks the daemon what it is. `builder` is the request's wish; the choice is in `info()`.
+    pub async fn connect(
+        options: &ConnectOptions,
+        builder: Option<Builder>,
+        keychain: Arc<K>,
+        events: Arc<dyn EventSink>,
+    ) -> Result<Self, EngineError> {
+        let client = Client::new(connect::Endpoint::parse(options.host.as_deref())?);
+        let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
+        let api = client.bollard(SMALL_CALL)?;
+        let info = capabilities::ask(&api, &client, &ping, builder).await?;
+        Ok(Self { client, api, info, keychain, events })
+    }
+
+    async fn small<T>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<Option<T>, EngineError> {
+        match tokio::time::timeout(SMALL_CALL, call).await {
+            Err(_) => Err(EngineError::Silent { doing, seconds: SMALL_CALL.as_secs() }),
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+            Ok(Err(error)) => Err(client::from_bollard(doing, error)),
+        }
+    }
+}
+
+impl<K: Keychain + 'static> Engine for Docker<K> {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    async fn build(&self, spec: &BuildSpec, context: Context) -> Built {
+        match context {
+            Context::Asked { context, dockerfile, name, shared_key } => {
+                let served = session::Served { context, dockerfile, shared_key };
+                buildkit::build(&self.client, spec, &name, served, &self.keychain, &self.events).await
+            }
+            Context::Told { tar, name } => classic::build(&self.client, spec, &name, tar, self.keychain.as_ref(), &self.events).await,
+        }
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError> {
+        const DOING: &str = "inspect an image";
+        let Some(found) = self.small(DOING, self.api.inspect_image(name)).await? else { return Ok(None) };
+        let id = ImageId::parse(&found.id.unwrap_or_default()).map_err(|bad| EngineError::Lost { doing: DOING, why: bad.to_string() })?;
+        let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
+        Ok(Some(LocalImage {
+            id,
+            size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
+            tags: found.repo_tags.unwrap_or_default(),
+            digests: found.repo_digests.unwrap_or_default(),
+        }))
+    }
+
+    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError> {
+        let options = TagImageOptionsBuilder::default().repo(&reference.name()).tag(reference.tag()).build();
+        match self.small("tag an image", self.api.tag_image(id.as_str(), Some(options))).await? {
+            Some(()) => Ok(()),
+            None => Err(EngineError::NameMoved(id.to_string())),
+        }
+    }
+
+    async fn untag(&self, name: &str) -> Result<(), EngineError> {
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        self.small("remove a name", self.api.remove_image(name, Some(options), None)).await.map(drop)
+    }
+
+    async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError> {
+        push::push(&self.client, reference, credential, &self.events).await
+    }
+
+    async fn distribution(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Distributed, EngineError> {
+        push::distribution(&self.client, reference, credential).await
+    }
+}
+
+/// A keychain's error as an engine's: the engine asked for it in the middle of a build.
+fn credentials_error(host: &str, error: &dyn Classified) -> EngineError {
+    EngineError::Credentials { host: host.to_owned(), message: error.to_string() }
+}

@@ -1,0 +1,68 @@
+//! The session's Auth service: credentials for the hosts of base images (moby/buildkit, session/auth/auth.proto).
+//!
+//! Only `Credentials` is announced, so the daemon itself gets the tokens. Files are read again at each call.
+
+use std::sync::Arc;
+
+use bollard::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard::moby::filesync::v1::{
+    CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest, GetTokenAuthorityResponse,
+    VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
+};
+use secrecy::ExposeSecret;
+use tonic::{Request, Response, Status};
+
+use super::Ledger;
+use crate::engine::docker::credentials_error;
+use crate::model::keychain::{Credential, Keychain};
+use crate::model::reference::HUB;
+
+pub const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+
+pub fn service<K: Keychain + 'static>(keychain: Arc<K>, ledger: Arc<Ledger>) -> AuthServer<Service<K>> {
+    AuthServer::new(Service { keychain, ledger })
+}
+
+pub struct Service<K> {
+    keychain: Arc<K>,
+    ledger: Arc<Ledger>,
+}
+
+/// The host as credentials are kept for it: BuildKit asks for Docker Hub by the name of its API.
+fn keychain_host(asked: &str) -> &str {
+    if asked == "registry-1.docker.io" { HUB } else { asked }
+}
+
+#[tonic::async_trait]
+impl<K: Keychain + 'static> Auth for Service<K> {
+    async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
+        let asked = request.into_inner().host;
+        let host = keychain_host(&asked);
+        let found = self.keychain.for_host(host).map_err(|error| {
+            self.ledger.fail(credentials_error(host, &error));
+            Status::unauthenticated("the credentials cannot be read")
+        })?;
+        // An empty user name says that the secret is a refresh token; with nothing at all the daemon goes on anonymously.
+        let (username, secret) = match found {
+            Some(Credential::Basic { username, password }) => (username, password.expose_secret().to_owned()),
+            Some(Credential::Identity(token) | Credential::Bearer(token)) => (String::new(), token.expose_secret().to_owned()),
+            None => Default::default(),
+        };
+        Ok(Response::new(CredentialsResponse { username, secret }))
+    }
+
+    async fn fetch_token(&self, _: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
+        Err(Status::unimplemented("the daemon fetches its tokens itself"))
+    }
+
+    async fn get_token_authority(&self, _: Request<GetTokenAuthorityRequest>) -> Result<Response<GetTokenAuthorityResponse>, Status> {
+        Err(Status::unimplemented("the daemon fetches its tokens itself"))
+    }
+
+    async fn verify_token_authority(
+        &self,
+        _: Request<VerifyTokenAuthorityRequest>,
+    ) -> Result<Response<VerifyTokenAuthorityResponse>, Status> {
+        Err(Status::unimplemented("the daemon fetches its tokens itself"))
+    }
+}

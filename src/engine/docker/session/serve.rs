@@ -1,0 +1,279 @@
+//! The work behind one FileSync stream: a thread that walks and announces, and some that read the bodies asked for.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::filesync::refuse;
+use super::wire::{Packet, Stat};
+use super::{Ledger, Served};
+use crate::event::{ContextSent, LargeFile};
+use crate::model::TreePath;
+use crate::model::tree::{BodyKey, Entry, Kind, SourceTree, TreeError, Walk};
+use crate::support::selection::{BadSelection, Below, Links, Selection, Wanted};
+
+/// Packets that travel together.
+pub type Batch = Vec<Packet>;
+type Batches = mpsc::Sender<Result<Batch, Status>>;
+
+/// Bytes of one piece of a body, and roughly of a batch.
+const PIECE: usize = 64 << 10;
+/// Entries of a batch.
+const STATS: usize = 256;
+/// Threads that read bodies.
+const READERS: usize = 2;
+/// How many of the largest files are named in the event.
+const LARGEST: usize = 10;
+
+/// A body that was announced and not asked for yet.
+struct Offer {
+    path: TreePath,
+    key: BodyKey,
+    size: u64,
+}
+
+/// The tree one stream shows, what of it was asked for, and what was announced.
+pub struct View {
+    tree: Arc<dyn SourceTree>,
+    selection: Selection,
+    /// By number; nothing where there is no body to ask for.
+    offers: Mutex<Vec<Option<Offer>>>,
+    sent: Mutex<ContextSent>,
+    /// Whether it is the context, and not a look at the Dockerfile.
+    is_context: bool,
+}
+
+impl View {
+    /// From the request's metadata (moby/buildkit, session/filesync/filesync.go).
+    pub fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, TreeError> {
+        let name = values(metadata, "dir-name").into_iter().next().unwrap_or_default();
+        let (tree, is_context) = match name.as_slice() {
+            b"context" => (&served.context, true),
+            b"dockerfile" => (&served.dockerfile, false),
+            other => return Err(TreeError::Damaged(format!("the daemon asks for a tree named {:?}", String::from_utf8_lossy(other)))),
+        };
+        let wanted = Wanted {
+            include: values(metadata, "include-patterns"),
+            exclude: values(metadata, "exclude-patterns"),
+            follow: values(metadata, "followpaths"),
+        };
+        let selection = Selection::new(wanted, &TreeLinks(tree.as_ref())).map_err(|bad| match bad {
+            BadSelection::Tree(error) => error,
+            other => TreeError::Damaged(other.to_string()),
+        })?;
+        Ok(Self { tree: Arc::clone(tree), selection, offers: Mutex::default(), sent: Mutex::default(), is_context })
+    }
+
+    /// What was sent, once the stream is over; of several looks at the context the largest counts: the others are for ignore files.
+    pub fn account(&self, ledger: &Ledger) {
+        let sent = std::mem::take(&mut *self.sent());
+        ledger.count(|largest| {
+            if self.is_context && sent.entries >= largest.entries {
+                *largest = sent;
+            }
+        });
+    }
+
+    fn sent(&self) -> MutexGuard<'_, ContextSent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offers(&self) -> MutexGuard<'_, Vec<Option<Offer>>> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All values of a key; `<key>-encoded: 1` says that they are percent-encoded.
+fn values(metadata: &MetadataMap, key: &str) -> Vec<Vec<u8>> {
+    let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|value| value == "1");
+    let raw = metadata.get_all(key).into_iter().map(|value| value.as_encoded_bytes().to_vec());
+    if encoded { raw.map(|value| percent_decode_str(&String::from_utf8_lossy(&value)).collect()).collect() } else { raw.collect() }
+}
+
+/// The tree, as the follower of links sees it.
+struct TreeLinks<'a>(&'a dyn SourceTree);
+
+impl Links for TreeLinks<'_> {
+    type Error = TreeError;
+
+    fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, TreeError> {
+        let Ok(path) = TreePath::parse(path) else { return Ok(None) };
+        match self.0.lookup(&path)?.map(|entry| entry.kind) {
+            Some(Kind::Symlink { target }) => Ok(Some(target)),
+            _ => Ok(None),
+        }
+    }
+
+    fn names(&self, directory: &[u8]) -> Result<Vec<Vec<u8>>, TreeError> {
+        let Ok(directory) = TreePath::parse(directory) else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        self.0.walk(&mut |entry| {
+            if entry.path.parent().is_some_and(|parent| parent == directory) {
+                names.push(entry.path.name().to_vec());
+            }
+            Ok(if directory.strip(&entry.path).is_some() { Walk::Enter } else { Walk::Skip })
+        })?;
+        Ok(names)
+    }
+}
+
+/// The threads of one stream, and the way in for what the daemon asks.
+pub struct Workers {
+    asked: Vec<std::sync::mpsc::Sender<u32>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    pub fn start(view: &Arc<View>, ledger: &Arc<Ledger>, batches: &Batches) -> Self {
+        let mut workers = Self { asked: Vec::new(), threads: Vec::new() };
+        for _ in 0..READERS {
+            let (sender, asked) = std::sync::mpsc::channel();
+            workers.asked.push(sender);
+            let (view, ledger, batches) = (Arc::clone(view), Arc::clone(ledger), batches.clone());
+            workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || read_bodies(&view, &batches, &asked))));
+        }
+        let (view, ledger, batches) = (Arc::clone(view), Arc::clone(ledger), batches.clone());
+        workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || announce(&view, &batches))));
+        workers
+    }
+
+    /// Every reader has a queue of its own: one that shared would hold back what it has read while it waits for more.
+    pub fn ask(&self, id: u32) {
+        let reader = usize::try_from(id).unwrap_or_default() % self.asked.len();
+        let _ = self.asked[reader].send(id);
+    }
+
+    /// Nothing more will be asked.
+    pub async fn finish(self) {
+        drop(self.asked);
+        for thread in self.threads {
+            let _ = thread.await;
+        }
+    }
+}
+
+/// Runs a thread's work and tells its failure to the daemon and to the ledger.
+fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), TreeError>) {
+    if let Err(error) = work() {
+        let _ = batches.blocking_send(Err(refuse(ledger, error)));
+    }
+}
+
+fn send(batches: &Batches, batch: &mut Batch) -> Result<(), TreeError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    batches.blocking_send(Ok(std::mem::take(batch))).map_err(|_| TreeError::Abandoned)
+}
+
+/// Announces every entry that is wanted, in order.
+fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
+    let mut walk = view.selection.walk();
+    let mut batch = Batch::with_capacity(STATS);
+    let mut ready: Vec<Entry> = Vec::new();
+    let mut first_names: HashMap<u64, TreePath> = HashMap::new();
+    let (mut offered, mut announced) = (0, 0);
+    view.tree.walk(&mut |entry| {
+        let path = entry.path.clone();
+        let below = walk.offer(path.as_bytes(), entry.is_directory(), entry, &mut ready);
+        offered += 1;
+        announced += ready.len() as u64;
+        for entry in ready.drain(..) {
+            batch.push(offer(view, entry, &mut first_names)?);
+        }
+        if batch.len() >= STATS {
+            send(batches, &mut batch)?;
+        }
+        Ok(if below == Below::Skip { Walk::Skip } else { Walk::Enter })
+    })?;
+    batch.push(Packet::stat(None));
+    let mut sent = view.sent();
+    (sent.entries, sent.ignored) = (announced, offered - announced);
+    drop(sent);
+    send(batches, &mut batch)
+}
+
+/// The announcement of one entry, whose body can be asked for from now on.
+fn offer(view: &View, entry: Entry, first_names: &mut HashMap<u64, TreePath>) -> Result<Packet, TreeError> {
+    let mut first = None;
+    let mut offer = None;
+    match entry.kind {
+        Kind::Other(what) => return Err(TreeError::refused(&entry.path, format!("a {what} has no place in an image"))),
+        Kind::File { size, link } => {
+            first = first_names.get(&link).map(|path| path.as_bytes().to_vec());
+            if link != 0 && first.is_none() {
+                first_names.insert(link, entry.path.clone());
+            }
+            offer = Some(Offer { path: entry.path.clone(), key: entry.key, size });
+        }
+        Kind::Directory | Kind::Symlink { .. } => {}
+    }
+    view.offers().push(offer);
+    Ok(Packet::stat(Some(Stat::of(&entry, first))))
+}
+
+/// Reads the bodies that were asked for, as they are asked for, small ones several to a batch.
+fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver<u32>) -> Result<(), TreeError> {
+    let mut batch = Batch::new();
+    let mut bytes = 0;
+    loop {
+        let id = match asked.try_recv() {
+            Ok(id) => id,
+            Err(_) => {
+                // Nothing waits: what is ready goes now.
+                bytes = 0;
+                send(batches, &mut batch)?;
+                match asked.recv() {
+                    Ok(id) => id,
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        let offer = usize::try_from(id).ok().and_then(|index| view.offers().get_mut(index).and_then(Option::take));
+        let offer =
+            offer.ok_or_else(|| TreeError::Damaged(format!("the daemon asks for body {id}, which was never announced or sent before")))?;
+        bytes += body(view, id, &offer, batches, &mut batch)?;
+        let mut sent = view.sent();
+        sent.files += 1;
+        sent.bytes += offer.size;
+        remember(&mut sent.largest, &offer);
+        drop(sent);
+        if bytes >= PIECE as u64 || batch.len() >= STATS {
+            bytes = 0;
+            send(batches, &mut batch)?;
+        }
+    }
+}
+
+/// One body: its pieces, then an empty one.
+fn body(view: &View, id: u32, offer: &Offer, batches: &Batches, batch: &mut Batch) -> Result<u64, TreeError> {
+    let mut reader = view.tree.open(&offer.path, &offer.key)?.take(offer.size);
+    let mut left = offer.size;
+    while left > 0 {
+        let want = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
+        let mut piece = vec![0; want];
+        reader.read_exact(&mut piece).map_err(|error| TreeError::io(&offer.path, error))?;
+        left -= want as u64;
+        batch.push(Packet::data(id, Bytes::from(piece)));
+        if left > 0 {
+            send(batches, batch)?;
+        }
+    }
+    batch.push(Packet::data(id, Bytes::new()));
+    Ok(offer.size.min(PIECE as u64))
+}
+
+fn remember(largest: &mut Vec<LargeFile>, offer: &Offer) {
+    let position = largest.partition_point(|file| file.bytes >= offer.size);
+    if position < LARGEST {
+        largest.insert(position, LargeFile { path: offer.path.display(), bytes: offer.size });
+        largest.truncate(LARGEST);
+    }
+}

@@ -1,0 +1,107 @@
+//! What can go wrong with an engine, and which row of the table it is.
+
+use std::path::PathBuf;
+
+use crate::model::tree::TreeError;
+use crate::model::{Classified, Reason};
+
+/// Every message says which side it happened on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("there is no engine socket at {0}")]
+    NoSocket(PathBuf),
+    #[error("this pod may not open the engine's socket {path}: {who}")]
+    SocketPermission { path: PathBuf, who: String },
+    #[error("the engine at {endpoint} does not answer this pod")]
+    Unreachable {
+        endpoint: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("DOCKER_HOST is {0:?}, which is no unix:// or tcp:// address")]
+    BadEndpoint(String),
+    #[error("the engine at {endpoint} cannot serve this agent: {why}")]
+    Incompatible { endpoint: String, why: String },
+    #[error("the engine cannot do this: {0}")]
+    Unsupported(String),
+    #[error("the node's daemon did not answer within {seconds} s while this pod asked it to {doing}")]
+    Silent { doing: &'static str, seconds: u64 },
+    #[error("the node's daemon went away while this pod asked it to {doing}: {why}")]
+    Lost { doing: &'static str, why: String },
+    #[error("the node's daemon refused to {doing} ({status}): {message}")]
+    Refused { doing: &'static str, status: u16, message: String },
+    #[error("the node's disk is full: {0}")]
+    DiskFull(String),
+    #[error("the node's daemon rejected the build: {0}")]
+    BuildRejected(String),
+    #[error("the Dockerfile is not valid: {0}")]
+    DockerfileInvalid(String),
+    #[error("a step failed: {message}")]
+    StepFailed { message: String, code: Option<i64> },
+    #[error("a base image is denied or not there, says the node's daemon: {0}")]
+    BaseImageDenied(String),
+    #[error("the node's daemon cannot get a base image: {0}")]
+    BaseImageUnavailable(String),
+    #[error("the registry refuses the image, says the node's daemon: {0}")]
+    PushRejected(String),
+    #[error("the registry refuses these credentials, says the node's daemon: {0}")]
+    PushAuth(String),
+    #[error("the registry denies this push, says the node's daemon: {0}")]
+    PushDenied(String),
+    #[error("the node's daemon cannot push: {0}")]
+    PushUnavailable(String),
+    /// Another run on this node moved or took the name between tagging and pushing.
+    #[error("the local name {0} was moved by somebody else on this node while it was pushed")]
+    NameMoved(String),
+    #[error("the node's daemon pushed another manifest than the image's own: {0}")]
+    Downgraded(String),
+    #[error("the context could not be read by this pod")]
+    Context(#[source] TreeError),
+    #[error("the credentials for {host} could not be read by this pod: {message}")]
+    Credentials { host: String, message: String },
+}
+
+impl Classified for EngineError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
+            Self::SocketPermission { .. } => Reason::EnginePermission,
+            Self::BadEndpoint(_) => Reason::RequestInvalid,
+            Self::Incompatible { .. } => Reason::EngineIncompatible,
+            Self::Unsupported(_) => Reason::Unsupported,
+            Self::Silent { .. } | Self::Lost { .. } => Reason::EngineLost,
+            Self::Refused { .. } | Self::BuildRejected(_) => Reason::BuildRejected,
+            Self::DiskFull(_) => Reason::EngineDiskFull,
+            Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
+            Self::StepFailed { .. } => Reason::StepFailed,
+            Self::BaseImageDenied(_) => Reason::BaseImageDenied,
+            Self::BaseImageUnavailable(_) => Reason::BaseImageUnavailable,
+            Self::PushRejected(_) => Reason::PushRejected,
+            Self::PushAuth(_) => Reason::PushAuth,
+            Self::PushDenied(_) => Reason::PushDenied,
+            Self::PushUnavailable(_) => Reason::PushUnavailable,
+            Self::NameMoved(_) | Self::Downgraded(_) => Reason::DigestMismatch,
+            Self::Context(error) => error.reason(),
+            Self::Credentials { .. } => Reason::SecretInvalid,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NoSocket(_) => "mount the node's Docker socket into the pod (hostPath /var/run/docker.sock), or set DOCKER_HOST",
+            Self::SocketPermission { .. } => "give the pod the socket's group (supplementalGroups, --group-add)",
+            Self::Unreachable { .. } => "check that dockerd runs on this node and that the mounted socket is its current one",
+            Self::DiskFull(_) => "free space on the node (docker system df), or run on another node",
+            Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",
+            Self::BaseImageUnavailable(_) => "the daemon pulls with the node's network, proxy and certificates, not the pod's",
+            Self::PushAuth(_) => "give credentials for exactly this registry (push.secret, DOCKER_AUTH_CONFIG, config.json)",
+            Self::PushUnavailable(_) => {
+                "the daemon pushes with the node's network, proxy and certificates, not the pod's; a registry without TLS must be in its insecure-registries"
+            }
+            Self::NameMoved(_) => "two runs pushed the same tag at once from this node; run one of them again",
+            Self::Context(error) => return error.hint(),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,108 @@
+//! The engine that builds and pushes, as far as this program uses one: a closed list of calls and nothing else.
+//!
+//! It never creates containers, executes in them, copies from them, or touches volumes, networks or plugins.
+
+pub mod docker;
+mod error;
+
+use std::io::Write;
+use std::sync::Arc;
+
+pub use error::EngineError;
+
+use crate::event::{ContextSent, Pairs};
+use crate::model::keychain::Credential;
+use crate::model::result::{EngineInfo, Steps};
+use crate::model::tree::{SourceTree, TreeError};
+use crate::model::{Digest, ImageId, Reference};
+
+/// One build, said in the engine's terms.
+#[derive(Clone, Debug)]
+pub struct BuildSpec {
+    /// The run's own temporary name; the only name this build gives.
+    pub reference: String,
+    pub target: Option<String>,
+    pub args: Pairs,
+    pub labels: Pairs,
+    /// `os/arch[/variant]`.
+    pub platform: Option<String>,
+    pub pull: bool,
+    pub no_cache: bool,
+    /// RUN steps get no network.
+    pub no_network: bool,
+    /// Hosts whose credentials a classic build may be given; `None` where they could not be told from the Dockerfile.
+    pub base_hosts: Option<Vec<String>>,
+}
+
+/// Writes the whole context as one tar.
+pub type TarWriter = Box<dyn FnOnce(&mut dyn Write) -> Result<ContextSent, TreeError> + Send>;
+
+/// A context and how it travels. The way it travels is the choice of the builder.
+pub enum Context {
+    /// BuildKit asks for what it needs, file by file.
+    Asked {
+        context: Arc<dyn SourceTree>,
+        /// Where the Dockerfile and its ignore file are looked for.
+        dockerfile: Arc<dyn SourceTree>,
+        name: String,
+        /// Equal for equal sources: what the engine keeps of one build's files serves the next one's with the same key.
+        shared_key: String,
+    },
+    /// The classic builder is told everything.
+    Told { tar: TarWriter, name: String },
+}
+
+/// What a build came to, and what its steps did even where it failed.
+pub struct Built {
+    pub outcome: Result<ImageId, EngineError>,
+    pub steps: Steps,
+    pub warnings: u64,
+}
+
+/// An image as the engine knows it.
+#[derive(Clone, Debug)]
+pub struct LocalImage {
+    pub id: ImageId,
+    pub size: u64,
+    pub platform: String,
+    /// `host/repository:tag` names that point to it.
+    pub tags: Vec<String>,
+    /// `host/repository@digest` names under which registries have it.
+    pub digests: Vec<String>,
+}
+
+/// What the engine says it pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    pub digest: Digest,
+    pub size: Option<u64>,
+}
+
+/// What the engine reads at a registry's tag.
+#[derive(Clone, Debug)]
+pub struct Distributed {
+    pub digest: Digest,
+    pub media_type: String,
+    pub size: u64,
+}
+
+/// The closed list.
+#[allow(async_fn_in_trait, reason = "one implementation, and no caller needs to name the futures' types")]
+pub trait Engine: Send + Sync {
+    fn info(&self) -> &EngineInfo;
+
+    /// Builds under the spec's temporary name. Dropping the future stops the daemon's build.
+    async fn build(&self, spec: &BuildSpec, context: Context) -> Built;
+
+    /// `None` where the engine has no such image.
+    async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError>;
+
+    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError>;
+
+    /// Takes a name away; what is built stays in the engine's cache. No error where the name is gone already.
+    async fn untag(&self, name: &str) -> Result<(), EngineError>;
+
+    async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError>;
+
+    async fn distribution(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Distributed, EngineError>;
+}
