@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::ContextError;
 use super::canonical_tar::TarWriter;
+use super::dockerfile::{self, Dockerfile};
 use super::memory::MemoryTree;
 use super::visible;
+use super::{ContextError, ignore};
 use crate::event::ContextSent;
 use crate::model::digest::hex;
-use crate::model::tree::{SourceTree, TreeError};
+use crate::model::tree::{Revision, SourceTree, TreeError};
 use crate::model::{Digest, TreePath};
+use crate::support::limits::IGNORE_BYTES;
 use crate::support::patterns::Matcher;
 use crate::support::selection::Selection;
 
@@ -19,16 +21,13 @@ const IGNORE_FILE: &[u8] = b".dockerignore";
 
 /// Everything a build reads.
 pub struct ContextTree {
-    pub source: Arc<dyn SourceTree>,
-    /// Where the Dockerfile is in the source; where an inline one would be.
-    pub dockerfile: TreePath,
-    /// What it says.
-    pub body: Vec<u8>,
-    /// Whether it came with the request and is in no source.
-    pub inline: bool,
-    /// The ignore file that counts, and its bytes.
-    pub ignore_file: Option<(TreePath, Vec<u8>)>,
-    pub visible: Selection,
+    source: Arc<dyn SourceTree>,
+    dockerfile: Dockerfile,
+    /// Whether the Dockerfile came with the request and is in no source.
+    inline: bool,
+    /// The ignore file that counts.
+    ignore_file: Option<(TreePath, Vec<u8>)>,
+    visible: Selection,
 }
 
 /// For the builder that asks.
@@ -55,24 +54,46 @@ struct Plan {
 }
 
 impl ContextTree {
+    /// Lays the ignore rules and the Dockerfile over a source.
+    pub fn lay(source: Arc<dyn SourceTree>, name: &TreePath, inline: Option<&str>) -> Result<Self, ContextError> {
+        let dockerfile = match inline {
+            Some(text) => Dockerfile { asked: name.clone(), path: name.clone(), raw: text.as_bytes().to_vec() },
+            None => dockerfile::locate(source.as_ref(), &name.display())?,
+        };
+        let (ignore_file, matcher) = match ignore::find(source.as_ref(), &dockerfile.asked)? {
+            Some(found) => (Some((found.name, found.raw)), found.matcher),
+            None => (None, Matcher::default()),
+        };
+        Ok(Self { source, dockerfile, inline: inline.is_some(), ignore_file, visible: Selection::without(matcher) })
+    }
+
+    /// What the Dockerfile says.
+    pub fn dockerfile(&self) -> &[u8] {
+        &self.dockerfile.raw
+    }
+
+    pub fn revision(&self) -> &Revision {
+        self.source.revision()
+    }
+
     /// The context goes as it is: the daemon reads the ignore file, and applies it by asking for less.
     pub fn asked(self) -> Result<Asked, ContextError> {
-        let name = utf8(&self.dockerfile)?;
-        let identity = Sha256::digest(self.source.identity());
-        let mut files = vec![(self.dockerfile.clone(), self.body)];
+        let name = self.dockerfile.asked;
+        let shared_key = hex(&Sha256::digest(self.source.identity()));
+        let mut files = vec![(name.clone(), self.dockerfile.raw)];
         files.extend(self.ignore_file.filter(|(path, _)| path.as_bytes() != IGNORE_FILE));
         Ok(Asked {
-            shared_key: hex(&identity),
+            shared_key,
             dockerfile: Arc::new(MemoryTree::new(self.source.revision().clone(), files)),
             context: self.source,
-            name,
+            name: name.display(),
         })
     }
 
     /// The visible part goes, and what the daemon must see but no COPY may.
     pub fn told(self) -> Result<Told, ContextError> {
         let plan = self.plan()?;
-        let name = utf8(plan.alias.as_ref().unwrap_or(&self.dockerfile))?;
+        let name = plan.alias.as_ref().unwrap_or(&self.dockerfile.path).display();
         Ok(Told { name, context: self, plan })
     }
 
@@ -81,8 +102,8 @@ impl ContextTree {
     fn plan(&self) -> Result<Plan, ContextError> {
         let ignore_path = TreePath::parse(IGNORE_FILE).unwrap_or_default();
         let ignored = |path: &TreePath| self.visible.leaves_out(path.as_bytes());
-        let theirs = self.source.read(&ignore_path, crate::support::limits::IGNORE_BYTES)?;
-        let hide_dockerfile = self.inline || ignored(&self.dockerfile);
+        let theirs = self.source.read(&ignore_path, IGNORE_BYTES)?;
+        let hide_dockerfile = self.inline || ignored(&self.dockerfile.path);
         let show_ignore_file = theirs.is_some() && !ignored(&ignore_path);
         if !show_ignore_file {
             // Nobody can see an ignore file, so it may say what it takes.
@@ -91,9 +112,9 @@ impl ContextTree {
             return Ok(Plan { alias, hiding });
         }
         let daemon = Matcher::from_ignore_file(&theirs.unwrap_or_default()).unwrap_or_default();
-        let hidden = daemon.matches_or_parent_matches(self.dockerfile.as_bytes());
+        let hidden = daemon.matches_or_parent_matches(self.dockerfile.path.as_bytes());
         let ignore_file_stays = !daemon.matches_or_parent_matches(IGNORE_FILE);
-        if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.source.lookup(&self.dockerfile)?.is_none()) {
+        if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.source.lookup(&self.dockerfile.path)?.is_none()) {
             return Ok(Plan { alias: None, hiding: None });
         }
         Err(ContextError::ClassicCannotHide)
@@ -101,7 +122,7 @@ impl ContextTree {
 
     /// A name nobody uses; equal Dockerfiles give equal contexts.
     fn alias(&self) -> TreePath {
-        let name = format!(".podwright-{}", &Digest::sha256(Sha256::digest(&self.body)).hex()[..16]);
+        let name = format!(".podwright-{}", &Digest::sha256(Sha256::digest(&self.dockerfile.raw)).hex()[..16]);
         TreePath::parse(name.as_bytes()).unwrap_or_default()
     }
 }
@@ -110,15 +131,15 @@ impl Told {
     /// Writes the tar.
     pub fn write(self, out: &mut dyn std::io::Write) -> Result<ContextSent, TreeError> {
         let mut tar = TarWriter::new(out);
-        let ContextTree { source, dockerfile, body, .. } = &self.context;
+        let ContextTree { source, dockerfile: Dockerfile { path, raw, .. }, visible, .. } = &self.context;
         let mut seen = false;
-        let ignored = visible::walk(source.as_ref(), &self.context.visible, &mut |entry| {
-            seen |= entry.path == *dockerfile;
+        let ignored = visible::walk(source.as_ref(), visible, &mut |entry| {
+            seen |= entry.path == *path;
             tar.entry(source.as_ref(), entry)
         })?;
         match &self.plan.alias {
-            Some(alias) => tar.file(alias, body)?,
-            None if !seen => tar.file(dockerfile, body)?,
+            Some(alias) => tar.file(alias, raw)?,
+            None if !seen => tar.file(path, raw)?,
             None => {}
         }
         if let Some(hiding) = &self.plan.hiding {
@@ -126,9 +147,4 @@ impl Told {
         }
         tar.finish(ignored)
     }
-}
-
-/// The daemon takes the name in a query, as text.
-fn utf8(path: &TreePath) -> Result<String, ContextError> {
-    String::from_utf8(path.as_bytes().to_vec()).map_err(|_| ContextError::DockerfileInvalid(format!("its name {path:?} is not UTF-8")))
 }
