@@ -29,4 +29,5 @@
 
 pub mod event;
 pub mod model;
+pub mod net;
 pub mod support;
