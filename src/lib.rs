@@ -30,4 +30,5 @@
 pub mod event;
 pub mod model;
 pub mod net;
+pub mod source;
 pub mod support;

@@ -71,6 +71,14 @@ impl Resolve for CheckedResolver {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_name_is_refused_by_what_it_resolves_to() {
+        let resolve = |name: &str| CheckedResolver.resolve(name.parse().unwrap());
+        assert!(resolve("127.0.0.1").await.is_ok());
+        let error = resolve("169.254.169.254").await.err().unwrap();
+        assert!(error.downcast_ref::<ForbiddenAddress>().is_some(), "{error}");
+    }
+
     #[test]
     fn metadata_addresses_are_known_in_every_spelling() {
         for (text, want) in [

@@ -48,6 +48,11 @@ impl BlockingClient {
         Self { client, runtime, cancel }
     }
 
+    /// Whether nobody wants the answers any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
     /// Sends and waits for the head of the answer. See [`Client::send`] for redirects and credentials.
     pub fn send(&self, request: Request) -> Result<Reply, NetError> {
         let (head, waiting) = oneshot::channel();

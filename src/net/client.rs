@@ -113,9 +113,6 @@ impl Client {
             let response = self.once(&request).await?;
             let Some(next) = next_hop(&request, &response)? else { return Ok(response) };
             request.foreign |= Origin::of(&next) != home;
-            if request.foreign {
-                request.credential = None;
-            }
             request.url = next;
         }
         Err(refused(&request.url, format!("more than {MOST_HOPS} redirects in a row")))
@@ -129,7 +126,8 @@ impl Client {
         }
         let client = if request.foreign { &self.foreign } else { &self.own };
         let mut headers = request.headers.clone();
-        if let Some(value) = request.credential.as_ref().and_then(|credential| credential.header_for(&request.url)) {
+        let credential = request.credential.as_ref().filter(|_| !request.foreign);
+        if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
             headers.insert(AUTHORIZATION, value);
         }
         let mut builder = client.request(request.method.clone(), request.url.clone()).headers(headers);

@@ -113,10 +113,14 @@ fn g4_refused_redirects() {
 }
 
 #[test]
-fn a_redirect_to_a_name_at_a_metadata_address_is_refused_when_it_is_resolved() {
+fn what_a_host_named_is_checked_and_gets_no_credential() {
     let request = Request { foreign: true, ..Request::get(Url::parse("http://169.254.0.1.:1/").unwrap()) };
     let error = run(client(&[]).send(request)).unwrap_err();
     assert!(matches!(error, NetError::Redirect { .. }), "{error:?}");
+    let pki = Pki::new();
+    let server = Server::tls(&pki, |_, out| answer(out, 200, &[], b""));
+    run(client(&[&pki]).send(Request { foreign: true, ..with_credential(server.at("/")) })).unwrap();
+    assert!(!carries_secret(&server.asked()[0]));
     let loopback = Server::plain(|_, out| answer(out, 200, &[], b""));
     let url = Url::parse(&format!("http://localhost:{}/", loopback.url.port().unwrap())).unwrap();
     run(client(&[]).send(Request { foreign: true, ..Request::get(url) })).unwrap();
