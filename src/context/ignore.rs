@@ -49,7 +49,8 @@ fn read(tree: &dyn SourceTree, name: TreePath) -> Result<Option<IgnoreFile>, Con
         }
         Kind::File { .. } => {}
         Kind::Symlink { .. } => return Err(refused("is a symbolic link: put the rules there themselves")),
-        Kind::Directory | Kind::Other(_) => return Err(refused("is no regular file")),
+        Kind::Directory => return Err(refused("is a directory")),
+        Kind::Other(what) => return Err(refused(&format!("is a {what}"))),
     }
     let raw = tree.read(&name, IGNORE_BYTES)?.unwrap_or_default();
     let matcher = Matcher::from_ignore_file(&raw).map_err(|cause| ContextError::IgnorePattern { name: name.display(), cause })?;

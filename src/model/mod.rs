@@ -10,7 +10,6 @@ pub mod path;
 pub mod reason;
 pub mod reference;
 pub mod result;
-pub mod settings;
 pub mod tree;
 
 pub use digest::{Digest, ImageId};

@@ -4,6 +4,7 @@ pub mod archive;
 mod body;
 pub mod directory;
 pub mod empty;
+pub mod git;
 
 use crate::model::{Classified, Reason};
 
@@ -13,6 +14,8 @@ pub enum SourceError {
     #[error(transparent)]
     Archive(#[from] archive::ArchiveError),
     #[error(transparent)]
+    Git(#[from] git::GitError),
+    #[error(transparent)]
     Directory(#[from] directory::DirectoryError),
 }
 
@@ -20,6 +23,7 @@ impl Classified for SourceError {
     fn reason(&self) -> Reason {
         match self {
             Self::Archive(error) => error.reason(),
+            Self::Git(error) => error.reason(),
             Self::Directory(error) => error.reason(),
         }
     }
@@ -27,6 +31,7 @@ impl Classified for SourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Archive(error) => error.hint(),
+            Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
         }
     }

@@ -1,0 +1,248 @@
+//! The HTTP client: one request, its redirects, and an answer whose every wait is bounded.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode};
+use tokio::time::timeout;
+use url::Url;
+
+use super::address::{self, CheckedResolver};
+use super::{Credential, NetError, Origin, ProxySettings, RedactedUrl, Trust, Wait, tls};
+
+/// Redirects that one request follows.
+const MOST_HOPS: usize = 5;
+
+/// How a client reaches hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub trust: Trust,
+    pub proxy: ProxySettings,
+    pub timeouts: Timeouts,
+    /// `User-Agent`; this program's name and version where none is given.
+    pub user_agent: Option<String>,
+}
+
+/// The bounds of every wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For name resolution, TCP, the proxy's tunnel and TLS together.
+    pub connect: Duration,
+    /// From the request to the head of the answer, over and above `connect`.
+    pub first_byte: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), first_byte: Duration::from_secs(60), idle: Duration::from_secs(60) }
+    }
+}
+
+/// One request. Redirects of GET and HEAD are followed by the rules of [`Client::send`]; all others are refused.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Shown to its own origin and to nobody else.
+    pub credential: Option<Credential>,
+    /// The URL was named by a host and not by the user: it gets no credential, and its address is checked.
+    pub foreign: bool,
+}
+
+impl Request {
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), credential: None, foreign: false }
+    }
+
+    pub fn post(url: Url, body: Bytes) -> Self {
+        Self { method: Method::POST, body, ..Self::get(url) }
+    }
+}
+
+/// Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// For the origins that the user named.
+    own: reqwest::Client,
+    /// For wherever a redirect leads: its resolver refuses the addresses in `address`.
+    foreign: reqwest::Client,
+    proxy: ProxySettings,
+    timeouts: Timeouts,
+    no_roots: bool,
+}
+
+impl Client {
+    pub fn new(settings: &Settings) -> Result<Self, NetError> {
+        let (config, any_root) = tls::configure(&settings.trust)?;
+        let build = |foreign: bool| {
+            let proxy = settings.proxy.clone();
+            let agent = settings.user_agent.as_deref().unwrap_or(concat!("podwright/", env!("CARGO_PKG_VERSION")));
+            let builder = reqwest::Client::builder()
+                .tls_backend_preconfigured(config.clone())
+                .no_proxy()
+                .proxy(reqwest::Proxy::custom(move |url| proxy.for_url(url).cloned()))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(settings.timeouts.connect)
+                .user_agent(agent);
+            let builder = if foreign { builder.dns_resolver(CheckedResolver) } else { builder };
+            builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
+        };
+        Ok(Self {
+            own: build(false)?,
+            foreign: build(true)?,
+            proxy: settings.proxy.clone(),
+            timeouts: settings.timeouts,
+            no_roots: !any_root,
+        })
+    }
+
+    /// Sends, follows redirects, and returns whatever status the last answer has.
+    ///
+    /// A redirect is followed at most five times, never from https to http, never to an address that only this node sees.
+    /// Once it leaves the request's origin no credential goes along, not even back to where it came from.
+    pub async fn send(&self, request: Request) -> Result<Response, NetError> {
+        let home = Origin::of(&request.url);
+        let mut request = request;
+        for _ in 0..=MOST_HOPS {
+            let response = self.once(&request).await?;
+            let Some(next) = next_hop(&request, &response)? else { return Ok(response) };
+            request.foreign |= Origin::of(&next) != home;
+            request.url = next;
+        }
+        Err(refused(&request.url, format!("more than {MOST_HOPS} redirects in a row")))
+    }
+
+    async fn once(&self, request: &Request) -> Result<Response, NetError> {
+        let host = host_of(&request.url);
+        let from = RedactedUrl::new(request.url.clone());
+        if request.foreign {
+            address::check_literal(&request.url).map_err(|bad| refused(&request.url, bad.to_string()))?;
+        }
+        let client = if request.foreign { &self.foreign } else { &self.own };
+        let mut headers = request.headers.clone();
+        let credential = request.credential.as_ref().filter(|_| !request.foreign);
+        if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let mut builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
+        if request.method != Method::GET && request.method != Method::HEAD {
+            builder = builder.body(request.body.clone());
+        }
+        let after = self.timeouts.connect + self.timeouts.first_byte;
+        let answer = timeout(after, builder.send()).await;
+        let answer = answer.map_err(|_| NetError::Timeout { host: host.clone(), wait: Wait::FirstByte, after })?;
+        let inner = answer.map_err(|error| self.sort(error, &host, &from))?;
+        Ok(Response { inner, url: request.url.clone(), foreign: request.foreign, host, idle: self.timeouts.idle })
+    }
+
+    fn sort(&self, error: reqwest::Error, host: &str, url: &RedactedUrl) -> NetError {
+        if error.is_connect() && error.is_timeout() {
+            return NetError::Timeout { host: host.to_owned(), wait: Wait::Connect, after: self.timeouts.connect };
+        }
+        let proxy = self.proxy.for_url(url.expose()).cloned().map(RedactedUrl::new);
+        NetError::sort(error, host.to_owned(), proxy, self.no_roots, Some(url))
+    }
+}
+
+/// Where the answer sends us on, if it does.
+fn next_hop(request: &Request, response: &Response) -> Result<Option<Url>, NetError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
+    let refuse = |rule: &str| Err(refused(&request.url, rule));
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return refuse("only a request that asks is sent on, never one that sends");
+    }
+    let Some(mut next) = location.to_str().ok().and_then(|text| request.url.join(text).ok()) else {
+        return refuse("its Location is no URL");
+    };
+    next.set_fragment(None);
+    match (request.url.scheme(), next.scheme()) {
+        ("https" | "http", "https") | ("http", "http") => {}
+        ("https", "http") => return refuse("it leads from https to plain http"),
+        _ => return refuse("it leads to another scheme than http and https"),
+    }
+    if !next.username().is_empty() || next.password().is_some() {
+        return refuse("its Location carries a user name or password");
+    }
+    Ok(Some(next))
+}
+
+fn refused(from: &Url, rule: impl Into<String>) -> NetError {
+    NetError::Redirect { from: RedactedUrl::new(from.clone()), rule: rule.into() }
+}
+
+/// `host:port`, for messages.
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The head of an answer, and its body as it comes.
+#[derive(Debug)]
+pub struct Response {
+    inner: reqwest::Response,
+    url: Url,
+    foreign: bool,
+    host: String,
+    idle: Duration,
+}
+
+impl Response {
+    pub fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// Where the answer came from, after all redirects.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether a redirect led away from the request's origin.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// `host:port` of the answer, for messages.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The answer, if its status is one of success.
+    pub fn success(self) -> Result<Self, NetError> {
+        if self.status().is_success() {
+            return Ok(self);
+        }
+        Err(NetError::Status { url: RedactedUrl::new(self.url), status: self.inner.status().as_u16() })
+    }
+
+    /// The next piece of the body, as it was sent; `None` at its end. A body cut short is an error.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
+        let piece = timeout(self.idle, self.inner.chunk()).await;
+        let piece = piece.map_err(|_| NetError::Timeout { host: self.host.clone(), wait: Wait::Idle, after: self.idle })?;
+        piece.map_err(|error| NetError::sort(error, self.host.clone(), None, false, None))
+    }
+
+    /// The whole body, if it has at most `limit` bytes.
+    pub async fn bytes(mut self, limit: u64) -> Result<Bytes, NetError> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.chunk().await? {
+            body.extend_from_slice(&piece);
+            if body.len() as u64 > limit {
+                return Err(NetError::TooLarge { host: self.host, limit });
+            }
+        }
+        Ok(body.into())
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong between this pod and a host, told apart so that everybody above can decide without reading text.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use super::address::ForbiddenAddress;
+use super::{RedactedUrl, tls};
+
+/// Which wait came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Connect,
+    FirstByte,
+    Idle,
+}
+
+impl Wait {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Connect => "it took no connection",
+            Self::FirstByte => "it did not begin to answer",
+            Self::Idle => "it stopped sending",
+        }
+    }
+}
+
+/// The innermost cause, as text without any URL.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(pub String);
+
+/// Why a request had no usable answer. `host` is `host:port` as the request named it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NetError {
+    #[error("this pod could not resolve the name of {host}")]
+    Dns {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    #[error("this pod could not connect to {host}")]
+    Connect {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    #[error("no trusted TLS connection to {host}: {problem}")]
+    Tls { host: String, problem: String, no_roots: bool },
+    #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
+    Timeout { host: String, wait: Wait, after: Duration },
+    #[error("{url} answered with status {status}")]
+    Status { url: RedactedUrl, status: u16 },
+    #[error("a redirect from {from} is not followed: {rule}")]
+    Redirect { from: RedactedUrl, rule: String },
+    #[error("the proxy {proxy} did not let this pod through to {host}")]
+    Proxy {
+        host: String,
+        proxy: RedactedUrl,
+        #[source]
+        cause: Cause,
+    },
+    #[error("the connection to {host} broke")]
+    Io {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    #[error("{host} sent more than {limit} bytes")]
+    TooLarge { host: String, limit: u64 },
+    #[error("the request was cancelled")]
+    Cancelled,
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl NetError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Tls { no_roots: true, .. } => {
+                "this pod has no CA certificates: mount a bundle and name it in SSL_CERT_FILE, or give the CA in the secret as ca.crt"
+            }
+            Self::Tls { .. } => "if the host has a private CA, give it in the secret as ca.crt, or name a bundle in SSL_CERT_FILE",
+            Self::Dns { .. } => "check the name, and that this pod's DNS policy can see it",
+            Self::Connect { .. } | Self::Timeout { wait: Wait::Connect, .. } => {
+                "check host and port, network policies, and whether this pod needs a proxy (HTTPS_PROXY)"
+            }
+            Self::Proxy { .. } => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+            Self::Redirect { .. } => "if the place it leads to is right, name it in the request itself",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Sorts what reqwest and everything below it say.
+    pub(super) fn sort(
+        error: reqwest::Error,
+        host: String,
+        proxy: Option<RedactedUrl>,
+        no_roots: bool,
+        from: Option<&RedactedUrl>,
+    ) -> Self {
+        let error = error.without_url();
+        let chain = Chain::of(&error);
+        if let (Some(address), Some(from)) = (chain.forbidden, from) {
+            return Self::Redirect { from: from.clone(), rule: address };
+        }
+        let cause = Cause(chain.innermost);
+        if let Some(problem) = chain.tls {
+            return Self::Tls { host, problem, no_roots };
+        }
+        match proxy {
+            Some(proxy) if error.is_connect() => Self::Proxy { host, proxy, cause },
+            _ if error.is_dns() => Self::Dns { host, cause },
+            _ if error.is_connect() => Self::Connect { host, cause },
+            _ => Self::Io { host, cause },
+        }
+    }
+}
+
+/// What an error's chain of sources tells; an `io::Error` hides the error it was made of, so it is opened.
+#[derive(Default)]
+struct Chain {
+    innermost: String,
+    tls: Option<String>,
+    forbidden: Option<String>,
+}
+
+impl Chain {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut chain = Self::default();
+        let mut next = Some(error);
+        while let Some(error) = next {
+            chain.innermost = error.to_string();
+            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+                chain.tls = Some(tls::explain(tls));
+            }
+            if let Some(address) = error.downcast_ref::<ForbiddenAddress>() {
+                chain.forbidden = Some(address.to_string());
+            }
+            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        chain
+    }
+}

@@ -1,0 +1,165 @@
+//! Origins, and credentials that are bound to one: comparing happens here, not at the places that send.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// Scheme, host and port, as RFC 6454 compares them: `https://a.b` is `https://a.b:443`, and another port is another origin.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin of an http or https URL; `None` for everything else.
+    pub fn of(url: &Url) -> Option<Self> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return None;
+        }
+        Some(Self { scheme: url.scheme().to_owned(), host: url.host_str()?.to_ascii_lowercase(), port: url.port_or_known_default()? })
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.scheme == "https"
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.port == if self.is_tls() { 443 } else { 80 } { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A credential that HTTP cannot carry.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCredential {
+    #[error("a user name for basic authentication may not hold a colon or a control character (RFC 7617, section 2)")]
+    Username,
+    #[error("the secret holds a control character; is there a line end inside it?")]
+    Secret,
+}
+
+/// What one origin is shown (RFC 7617 basic, RFC 6750 bearer). Printing one shows the origin and nothing of the secret.
+#[derive(Clone)]
+pub struct Credential {
+    origin: Origin,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    Basic { username: String, password: SecretString },
+    Bearer(SecretString),
+}
+
+impl Credential {
+    pub fn basic(origin: Origin, username: impl Into<String>, password: SecretString) -> Result<Self, BadCredential> {
+        let username = username.into();
+        if username.chars().any(|c| c == ':' || c.is_control()) {
+            return Err(BadCredential::Username);
+        }
+        check(&password)?;
+        Ok(Self { origin, secret: Secret::Basic { username, password } })
+    }
+
+    pub fn bearer(origin: Origin, token: SecretString) -> Result<Self, BadCredential> {
+        check(&token)?;
+        Ok(Self { origin, secret: Secret::Bearer(token) })
+    }
+
+    /// The one origin that may see it.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The `Authorization` header for this URL: `None` for another origin, and over plain http for every origin.
+    pub(super) fn header_for(&self, url: &Url) -> Option<HeaderValue> {
+        if !self.origin.is_tls() || Origin::of(url).as_ref() != Some(&self.origin) {
+            return None;
+        }
+        let text = match &self.secret {
+            Secret::Basic { username, password } => {
+                format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose_secret())))
+            }
+            Secret::Bearer(token) => format!("Bearer {}", token.expose_secret()),
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+fn check(secret: &SecretString) -> Result<(), BadCredential> {
+    let control = secret.expose_secret().chars().any(char::is_control);
+    if control { Err(BadCredential::Secret) } else { Ok(()) }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.secret {
+            Secret::Basic { .. } => "basic",
+            Secret::Bearer(_) => "bearer",
+        };
+        write!(f, "Credential({kind}, {})", self.origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_credential_is_for_its_own_origin_only() {
+        let origin = Origin::of(&url("https://Git.Example/team/web")).unwrap();
+        let credential = Credential::basic(origin, "me", SecretString::from("secret-1")).unwrap();
+        for (text, want) in [
+            ("https://git.example/other", true),
+            ("https://git.example:443/x", true),
+            ("https://git.example:8443/x", false),
+            ("http://git.example/x", false),
+            ("http://git.example:443/x", false),
+            ("https://git.example.evil/x", false),
+            ("https://evil/git.example", false),
+            ("https://git.example@evil/x", false),
+        ] {
+            assert_eq!(credential.header_for(&url(text)).is_some(), want, "{text}");
+        }
+        assert!(!format!("{credential:?}").contains("secret-1"));
+    }
+
+    #[test]
+    fn nothing_is_sent_in_the_clear() {
+        let plain = url("http://git.example/x");
+        let credential = Credential::bearer(Origin::of(&plain).unwrap(), SecretString::from("secret-1")).unwrap();
+        assert!(credential.header_for(&plain).is_none());
+    }
+
+    #[test]
+    fn what_http_cannot_carry_is_refused() {
+        let origin = Origin::of(&url("https://a.b")).unwrap();
+        assert!(Credential::basic(origin.clone(), "a:b", SecretString::from("x")).is_err());
+        assert!(Credential::basic(origin.clone(), "a", SecretString::from("x\n")).is_err());
+        assert!(Credential::bearer(origin, SecretString::from("x\r\nHost: evil")).is_err());
+    }
+}

@@ -1,0 +1,261 @@
+//! The client against real sockets.
+
+use std::io::Read;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::trial::{Asked, Pki, Server, answer, redirect};
+use super::*;
+
+const SECRET: &str = "canary-6b1f0c";
+
+fn client(trust: &[&Pki]) -> Client {
+    client_with(trust, |_| {})
+}
+
+fn client_with(trust: &[&Pki], change: impl FnOnce(&mut Settings)) -> Client {
+    let extra = trust.iter().map(|pki| pki.ca_pem.clone()).collect();
+    let mut settings = Settings { trust: Trust { extra }, ..Settings::default() };
+    settings.timeouts =
+        Timeouts { connect: Duration::from_secs(2), first_byte: Duration::from_millis(1500), idle: Duration::from_millis(700) };
+    change(&mut settings);
+    Client::new(&settings).unwrap()
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
+}
+
+fn with_credential(url: Url) -> Request {
+    let credential = Credential::basic(Origin::of(&url).unwrap(), "me", SecretString::from(SECRET)).unwrap();
+    Request { credential: Some(credential), ..Request::get(url) }
+}
+
+fn carries_secret(asked: &Asked) -> bool {
+    asked.header("authorization").is_some() || asked.header("cookie").is_some() || format!("{asked:?}").contains(SECRET)
+}
+
+#[test]
+fn g4_no_redirect_takes_a_credential_to_another_origin() {
+    let pki = Pki::new();
+    for status in [301, 302, 303, 307, 308] {
+        let trap = Server::tls(&pki, |_, out| answer(out, 401, &[("WWW-Authenticate", "Basic realm=x")], b""));
+        let to = trap.at("/x").to_string();
+        let server = Server::tls(&pki, move |_, out| redirect(out, status, &to));
+        let response = run(client(&[&pki]).send(with_credential(server.at("/a")))).unwrap();
+        assert_eq!((response.status().as_u16(), response.is_foreign()), (401, true));
+        assert!(carries_secret(&server.asked()[0]), "the origin itself is shown the credential");
+        let caught = trap.asked();
+        assert_eq!(caught.len(), 1);
+        assert!(!carries_secret(&caught[0]), "{status} {caught:?}");
+    }
+}
+
+#[test]
+fn g4_a_credential_does_not_come_back_by_a_detour() {
+    let pki = Pki::new();
+    let home = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+    let back = std::sync::Arc::clone(&home);
+    let trap = Server::tls(&pki, move |_, out| redirect(out, 302, back.get().unwrap()));
+    let to = trap.at("/x").to_string();
+    let server = Server::tls(&pki, move |asked, out| match asked.path() {
+        "/a" => redirect(out, 302, &to),
+        _ => answer(out, 200, &[], b""),
+    });
+    home.set(server.at("/chosen-by-the-trap").to_string()).unwrap();
+    run(client(&[&pki]).send(with_credential(server.at("/a")))).unwrap();
+    assert!(carries_secret(&server.asked()[0]));
+    assert!(!carries_secret(&server.asked()[1]));
+}
+
+#[test]
+fn a_redirect_within_the_origin_keeps_the_credential() {
+    let pki = Pki::new();
+    let server = Server::tls(&pki, |asked, out| match asked.path() {
+        "/a" => redirect(out, 301, "/b"),
+        _ => answer(out, 200, &[], b"here"),
+    });
+    let response = run(client(&[&pki]).send(with_credential(server.at("/a")))).unwrap();
+    assert_eq!((response.url().path(), response.is_foreign()), ("/b", false));
+    assert!(server.asked().iter().all(carries_secret));
+}
+
+#[test]
+fn g4_refused_redirects() {
+    let pki = Pki::new();
+    let plain = Server::plain(|_, out| answer(out, 200, &[], b""));
+    let table = [
+        (plain.at("/x").to_string(), "plain http"),
+        ("ftp://a.b/x".to_owned(), "another scheme"),
+        ("file:///etc/passwd".to_owned(), "another scheme"),
+        ("https://u:p@127.0.0.1/x".to_owned(), "user name"),
+        ("https://169.254.169.254/latest/meta-data".to_owned(), "only this node"),
+        ("https://[::ffff:a9fe:a9fe]/latest".to_owned(), "only this node"),
+        ("/again".to_owned(), "more than 5"),
+        ("https://[".to_owned(), "no URL"),
+    ];
+    for (to, rule) in table {
+        let location = to.clone();
+        let server = Server::tls(&pki, move |_, out| redirect(out, 302, &location));
+        let error = run(client(&[&pki]).send(with_credential(server.at("/a?token=canary")))).unwrap_err();
+        assert!(matches!(&error, NetError::Redirect { rule: said, .. } if said.contains(rule)), "{to}: {error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    assert!(plain.asked().is_empty());
+    let server = Server::tls(&pki, |_, out| redirect(out, 307, "/elsewhere"));
+    let error = run(client(&[&pki]).send(Request::post(server.at("/a"), "body".into()))).unwrap_err();
+    assert!(matches!(error, NetError::Redirect { .. }), "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn what_a_host_named_is_checked_and_gets_no_credential() {
+    let request = Request { foreign: true, ..Request::get(Url::parse("http://169.254.0.1.:1/").unwrap()) };
+    let error = run(client(&[]).send(request)).unwrap_err();
+    assert!(matches!(error, NetError::Redirect { .. }), "{error:?}");
+    let pki = Pki::new();
+    let server = Server::tls(&pki, |_, out| answer(out, 200, &[], b""));
+    run(client(&[&pki]).send(Request { foreign: true, ..with_credential(server.at("/")) })).unwrap();
+    assert!(!carries_secret(&server.asked()[0]));
+    let loopback = Server::plain(|_, out| answer(out, 200, &[], b""));
+    let url = Url::parse(&format!("http://localhost:{}/", loopback.url.port().unwrap())).unwrap();
+    run(client(&[]).send(Request { foreign: true, ..Request::get(url) })).unwrap();
+}
+
+#[test]
+fn g6_certificates_are_checked() {
+    let good = Pki::new();
+    let own = Pki::self_signed();
+    let other_ip = Pki::with(&["127.0.0.2", "localhost"], |_| {});
+    let expired = Pki::with(&["127.0.0.1"], |leaf| leaf.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let early = Pki::with(&["127.0.0.1"], |leaf| leaf.not_before = rcgen::date_time_ymd(2090, 1, 1));
+    let own_other_name = Pki::self_signed();
+    let table: [(&Pki, Vec<&Pki>, Option<&str>); 7] = [
+        (&good, vec![&good], None),
+        (&good, vec![], Some("does not know who issued")),
+        (&good, vec![&own], Some("does not know who issued")),
+        (&other_ip, vec![&other_ip], Some("another name")),
+        (&expired, vec![&expired], Some("expired")),
+        (&early, vec![&early], Some("not valid yet")),
+        (&own, vec![&own], None),
+    ];
+    for (pki, trust, want) in table {
+        let server = Server::tls(pki, |_, out| answer(out, 200, &[], b"ok"));
+        let got = run(client(&trust).send(Request::get(server.at("/"))));
+        match want {
+            None => assert!(got.is_ok(), "{got:?}"),
+            Some(problem) => {
+                let error = got.unwrap_err();
+                assert!(matches!(&error, NetError::Tls { problem: said, .. } if said.contains(problem)), "{problem}: {error:?}");
+                assert!(error.hint().is_some());
+                assert!(server.asked().is_empty());
+            }
+        }
+    }
+    let server = Server::tls(&own_other_name, |_, out| answer(out, 200, &[], b"ok"));
+    let mut url = server.url.clone();
+    url.set_host(Some("localhost")).unwrap();
+    let error = run(client(&[&own_other_name]).send(Request::get(url))).unwrap_err();
+    assert!(matches!(&error, NetError::Tls { problem, .. } if problem.contains("another name")), "{error:?}");
+    let plain = Server::plain(|_, out| answer(out, 200, &[], b""));
+    let mut url = plain.url.clone();
+    url.set_scheme("https").unwrap();
+    let error = run(client(&[]).send(Request::get(url))).unwrap_err();
+    assert!(matches!(&error, NetError::Tls { .. } | NetError::Connect { .. }), "{error:?}");
+    assert!(Client::new(&Settings { trust: Trust { extra: vec![b"nonsense".to_vec()] }, ..Settings::default() }).is_err());
+}
+
+#[test]
+fn failures_are_told_apart() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = run(client(&[]).send(Request::get(Url::parse(&format!("http://127.0.0.1:{free}/")).unwrap()))).unwrap_err();
+    assert!(matches!(&error, NetError::Connect { cause, .. } if cause.0.contains("refused")), "{error:?}");
+    let error = run(client(&[]).send(Request::get(Url::parse("http://no-such-host.invalid/").unwrap()))).unwrap_err();
+    assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
+    let silent = Server::plain(|_, _| {
+        std::thread::sleep(Duration::from_secs(20));
+        Ok(())
+    });
+    let quick = |settings: &mut Settings| settings.timeouts.connect = Duration::from_millis(300);
+    let error = run(client_with(&[], quick).send(Request::get(silent.at("/")))).unwrap_err();
+    assert!(matches!(error, NetError::Timeout { wait: Wait::FirstByte, .. }), "{error:?}");
+    let stalls = Server::plain(|_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")?;
+        out.flush()?;
+        std::thread::sleep(Duration::from_secs(20));
+        Ok(())
+    });
+    let error = run(async { client(&[]).send(Request::get(stalls.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
+    assert!(matches!(error, NetError::Timeout { wait: Wait::Idle, .. }), "{error:?}");
+    let cut = Server::plain(|_, out| out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome"));
+    let error = run(async { client(&[]).send(Request::get(cut.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
+    assert!(matches!(error, NetError::Io { .. }), "{error:?}");
+    let large = Server::plain(|_, out| answer(out, 200, &[], &[b'x'; 2000]));
+    let error = run(async { client(&[]).send(Request::get(large.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
+    assert!(matches!(error, NetError::TooLarge { limit: 1000, .. }), "{error:?}");
+    let missing = Server::plain(|_, out| answer(out, 404, &[], b""));
+    let error = run(async { client(&[]).send(Request::get(missing.at("/"))).await.unwrap().success() }).unwrap_err();
+    assert!(matches!(error, NetError::Status { status: 404, .. }), "{error:?}");
+}
+
+#[test]
+fn a_proxy_is_used_with_its_own_credential_and_named_when_it_refuses() {
+    let proxy = Server::plain(|asked, out| match (asked.method.as_str(), asked.header("proxy-authorization")) {
+        ("CONNECT", _) => answer(out, 403, &[], b""),
+        (_, Some(_)) => answer(out, 200, &[], b"from the proxy"),
+        _ => answer(out, 407, &[], b""),
+    });
+    let address = proxy.url.as_str().replace("http://", "http://user:pass@");
+    let settings = |settings: &mut Settings| settings.proxy = ProxySettings::new(Some(&address), Some(&address), Some("not.here")).unwrap();
+    let client = client_with(&[], settings);
+    let response = run(client.send(Request::get(Url::parse("http://git.invalid/x").unwrap()))).unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    assert_eq!(proxy.asked()[0].target, "http://git.invalid/x");
+    let error = run(client.send(with_credential(Url::parse("https://git.invalid/x").unwrap()))).unwrap_err();
+    assert!(matches!(error, NetError::Proxy { .. }), "{error:?}");
+    assert!(!format!("{error:?} {error}").contains("pass"), "{error:?}");
+    assert!(!proxy.asked().iter().any(|asked| asked.header("authorization").is_some()));
+    let error = run(client.send(Request::get(Url::parse("http://not.here/").unwrap()))).unwrap_err();
+    assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
+}
+
+#[test]
+fn a_blocking_body_is_whole_or_an_error() {
+    let runtime = Runtime::new().unwrap();
+    let body: Vec<u8> = (0..3_000_000u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let sent = body.clone();
+    let server = Server::plain(move |asked, out| match asked.path() {
+        "/cut" => out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"),
+        "/stall" => {
+            out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome")?;
+            out.flush()?;
+            std::thread::sleep(Duration::from_secs(20));
+            Ok(())
+        }
+        _ => answer(out, 200, &[], &sent),
+    });
+    let cancel = CancellationToken::new();
+    let patient = client_with(&[], |settings| settings.timeouts.idle = Duration::from_secs(60));
+    let client = BlockingClient::new(patient, runtime.handle().clone(), cancel.clone());
+    let mut got = Vec::new();
+    client.send(Request::get(server.at("/"))).unwrap().body.read_to_end(&mut got).unwrap();
+    assert!(got == body);
+    let error = client.send(Request::get(server.at("/cut"))).unwrap().body.read_to_end(&mut got).unwrap_err();
+    assert!(matches!(net(&error), NetError::Io { .. }), "{error:?}");
+    let mut stalled = client.send(Request::get(server.at("/stall"))).unwrap().body;
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        cancel.cancel();
+    });
+    let error = stalled.read_to_end(&mut got).unwrap_err();
+    assert!(matches!(net(&error), NetError::Cancelled), "{error:?}");
+    assert!(matches!(client.send(Request::get(server.at("/"))).unwrap_err(), NetError::Cancelled));
+}
+
+fn net(error: &std::io::Error) -> &NetError {
+    error.get_ref().unwrap().downcast_ref().unwrap()
+}

@@ -1,0 +1,144 @@
+//! Whom a TLS connection trusts: the system's roots, and the ones a request adds for itself.
+//!
+//! A pod without a CA bundle is no failure until a certificate has to be checked; then the error says what is missing.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::NetError;
+
+/// The certificates to trust.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// PEM bundles, each with one or more certificates: a private CA, or the server's own certificate.
+    pub extra: Vec<Vec<u8>>,
+}
+
+/// The configuration for a client, and whether any root was found at all.
+pub(super) fn configure(trust: &Trust) -> Result<(ClientConfig, bool), NetError> {
+    super::init();
+    let extra = parse(trust)?;
+    let mut roots = RootCertStore::empty();
+    // SSL_CERT_FILE and SSL_CERT_DIR are read here, as OpenSSL's users know them.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(extra.iter().cloned());
+    let any = !roots.is_empty();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| NetError::Settings(format!("TLS could not be set up: {cause}")))?;
+    let mut config = match verifier(roots, extra, provider)? {
+        Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
+        None => builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((config, any))
+}
+
+fn parse(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, NetError> {
+    let mut found = Vec::new();
+    for bundle in &trust.extra {
+        let before = found.len();
+        for certificate in CertificateDer::pem_slice_iter(bundle) {
+            found.push(certificate.map_err(|cause| NetError::Settings(format!("the CA bundle is no PEM: {cause}")))?);
+        }
+        if found.len() == before {
+            return Err(NetError::Settings("the CA bundle holds no certificate in PEM form".into()));
+        }
+    }
+    Ok(found)
+}
+
+fn verifier(roots: RootCertStore, named: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Option<Named>, NetError> {
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|cause| NetError::Settings(format!("the CA certificates could not be used: {cause}")))?;
+    Ok(Some(Named { webpki, named }))
+}
+
+/// Verifies as webpki does, with one addition: a server certificate that the user named byte for byte is good although it
+/// calls itself a CA, which `openssl req -x509` makes of every self-signed one. Dates and the host's name count all the same.
+#[derive(Debug)]
+struct Named {
+    webpki: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // webpki looks at the dates before it looks at this.
+            Err(Error::InvalidCertificate(CertificateError::Other(other)))
+                if other.to_string().contains("CaUsedAsEndEntity") && self.named.contains(&end_entity.clone().into_owned()) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// What is wrong with the other side's TLS, in words.
+pub(super) fn explain(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(certificate) => explain_certificate(certificate),
+        Error::InvalidMessage(_) => "it does not speak TLS on this port".into(),
+        Error::AlertReceived(alert) => format!("it refused the handshake ({alert:?})"),
+        Error::PeerIncompatible(_) => "it speaks no TLS version or cipher of ours (TLS 1.2 or 1.3)".into(),
+        other => other.to_string(),
+    }
+}
+
+fn explain_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet (is this node's clock right?)".into()
+        }
+        CertificateError::UnknownIssuer => "this pod does not know who issued its certificate".into(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "its certificate is for another name".into(),
+        CertificateError::Revoked => "its certificate was revoked".into(),
+        CertificateError::BadSignature => "its certificate has a wrong signature".into(),
+        other => format!("its certificate was refused: {other}"),
+    }
+}

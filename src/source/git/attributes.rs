@@ -1,0 +1,281 @@
+//! `.gitattributes`, as far as it would change a file's bytes on checkout: then what is in the tree is not what `git clone`
+//! gives, and the file is refused instead of shipped in another form than its author meant.
+//!
+//! gitattributes(5); the decisions are those of git's attr.c (which line wins) and convert.c (what a checkout changes).
+
+use std::collections::HashMap;
+
+use super::pattern::Pattern;
+
+/// Bytes of one `.gitattributes`; git's own bound on a line (attr.h).
+pub(super) const FILE_BYTES: u64 = 1 << 20;
+const LINE_BYTES: usize = 2048;
+
+/// Lines of one file that matter here.
+const MOST_LINES: usize = 4096;
+
+/// Expansions of macros by macros for one file.
+const MOST_MACROS: usize = 64;
+
+/// The attributes that can change bytes; `crlf` is what `text` was called once.
+const ACTIVE: [&str; 6] = ["text", "crlf", "eol", "ident", "filter", "working-tree-encoding"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Set,
+    Unset,
+    Unspecified,
+    Is(String),
+}
+
+type Assignments = Vec<(String, Value)>;
+
+/// One file's lines, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    lines: Vec<(Pattern, Assignments)>,
+    macros: HashMap<String, Assignments>,
+}
+
+/// The file holds more than can be matched within bounds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+impl Rules {
+    /// Macros may be defined in the root's file only.
+    pub fn parse(text: &[u8], root: bool) -> Result<Self, TooMany> {
+        let mut rules = Self::default();
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        for line in text.split(|b| *b == b'\n').filter(|line| line.len() < LINE_BYTES) {
+            let Some((name, assignments)) = split(line) else { continue };
+            if let Some(name) = name.strip_prefix(b"[attr]") {
+                if let Some(name) = attribute_name(name.trim_ascii()).filter(|_| root) {
+                    rules.macros.insert(name, assignments);
+                }
+            } else if !name.starts_with(b"!") {
+                rules.lines.push((Pattern::parse(&name).ok_or(TooMany)?, assignments));
+            }
+        }
+        let macros = &rules.macros;
+        // A nested file may use a macro that only the root knows, so any name that is no plain attribute stays there.
+        rules.lines.retain(|(_, assignments)| {
+            assignments.iter().any(|(name, _)| ACTIVE.contains(&name.as_str()) || name == "binary" || macros.contains_key(name) || !root)
+        });
+        if rules.lines.len() > MOST_LINES { Err(TooMany) } else { Ok(rules) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// The name or pattern, and what follows it; `None` for a comment, an empty line, and one with a bad attribute name.
+fn split(line: &[u8]) -> Option<(Vec<u8>, Assignments)> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(b"#") {
+        return None;
+    }
+    let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r');
+    let (name, rest) = match line.strip_prefix(b"\"") {
+        Some(quoted) => unquote(quoted)?,
+        None if line.starts_with(b"[attr]") => {
+            let name = line[6..].trim_ascii_start();
+            let end = name.iter().position(blank).unwrap_or(name.len());
+            ([b"[attr]", &name[..end]].concat(), &name[end..])
+        }
+        None => {
+            let end = line.iter().position(blank).unwrap_or(line.len());
+            (line[..end].to_owned(), &line[end..])
+        }
+    };
+    let words = rest.split(blank).filter(|word| !word.is_empty());
+    let assignments: Option<Assignments> = words.map(assignment).collect();
+    Some((name, assignments?))
+}
+
+fn assignment(word: &[u8]) -> Option<(String, Value)> {
+    let (name, value) = match word {
+        [b'-', name @ ..] => (name, Value::Unset),
+        [b'!', name @ ..] => (name, Value::Unspecified),
+        _ => match word.iter().position(|b| *b == b'=') {
+            Some(at) => (&word[..at], Value::Is(String::from_utf8_lossy(&word[at + 1..]).into_owned())),
+            None => (word, Value::Set),
+        },
+    };
+    Some((attribute_name(name)?, value))
+}
+
+fn attribute_name(name: &[u8]) -> Option<String> {
+    let good = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let good = !name.is_empty() && !name.starts_with(b"-") && name.iter().all(good);
+    good.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// A C-style string (git's quote.c), without its opening quote; and what follows the closing one.
+fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    loop {
+        match *text.get(at)? {
+            b'"' => return Some((out, &text[at + 1..])),
+            b'\\' => {
+                let (byte, length) = escape(&text[at + 1..])?;
+                out.push(byte);
+                at += 1 + length;
+            }
+            byte => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+fn escape(text: &[u8]) -> Option<(u8, usize)> {
+    let byte = match *text.first()? {
+        b'a' => 7,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => 10,
+        b'r' => 13,
+        b't' => 9,
+        b'v' => 11,
+        quoted @ (b'"' | b'\\') => quoted,
+        b'0'..=b'3' => {
+            let digits = std::str::from_utf8(text.get(..3)?).ok()?;
+            return Some((u8::from_str_radix(digits, 8).ok()?, 3));
+        }
+        _ => return None,
+    };
+    Some((byte, 1))
+}
+
+/// What one file's attributes come to.
+#[derive(Debug, Default)]
+pub(super) struct Attributes(HashMap<String, Value>);
+
+impl Attributes {
+    /// `files`: every `.gitattributes` on the way, the nearest first, each with the path as seen from its directory.
+    /// `root` is the root's, for its macros.
+    pub fn of<'a>(files: impl Iterator<Item = (&'a Rules, &'a [u8])>, root: Option<&Rules>) -> Self {
+        let mut found = Self::default();
+        let mut macros = MOST_MACROS;
+        for (rules, path) in files {
+            for (_, assignments) in rules.lines.iter().rev().filter(|(pattern, _)| pattern.matches(path)) {
+                found.fill(assignments, root, &mut macros);
+            }
+        }
+        found
+    }
+
+    /// Later words win over earlier ones, and whatever was found before wins over both.
+    fn fill(&mut self, assignments: &Assignments, root: Option<&Rules>, macros: &mut usize) {
+        for (name, value) in assignments.iter().rev() {
+            if self.0.contains_key(name) {
+                continue;
+            }
+            self.0.insert(name.clone(), value.clone());
+            if *value != Value::Set || *macros == 0 {
+                continue;
+            }
+            *macros -= 1;
+            if let Some(body) = root.and_then(|root| root.macros.get(name)) {
+                self.fill(body, root, macros);
+            } else if name == "binary" {
+                self.fill(&vec![("text".to_owned(), Value::Unset)], root, macros);
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> &Value {
+        self.0.get(name).unwrap_or(&Value::Unspecified)
+    }
+
+    /// The attribute by which a checkout on Linux would give other bytes than these, if there is one.
+    pub fn changes(&self, body: &[u8]) -> Option<String> {
+        match self.get("filter") {
+            // git-lfs gives every file as it is that is no pointer, and pointers are refused before this.
+            Value::Is(name) if name != "lfs" => return Some(format!("filter={name}")),
+            _ => {}
+        }
+        if body.is_empty() {
+            return None;
+        }
+        match self.get("working-tree-encoding") {
+            Value::Is(name) if !is_utf8(name) => return Some(format!("working-tree-encoding={name}")),
+            Value::Set => return Some("working-tree-encoding".to_owned()),
+            _ => {}
+        }
+        if *self.get("ident") == Value::Set && has_ident(body) {
+            return Some("ident".to_owned());
+        }
+        (self.eol_is_crlf() && self.would_add_cr(body)).then(|| "eol=crlf".to_owned())
+    }
+
+    fn text(&self) -> &Value {
+        match self.get("text") {
+            Value::Unspecified => self.get("crlf"),
+            value => value,
+        }
+    }
+
+    fn eol_is_crlf(&self) -> bool {
+        let binary = *self.text() == Value::Unset;
+        !binary && *self.get("eol") == Value::Is("crlf".to_owned())
+    }
+
+    /// convert.c, `will_convert_lf_to_crlf`.
+    fn would_add_cr(&self, body: &[u8]) -> bool {
+        let stats = Stats::of(body);
+        let auto = *self.text() == Value::Is("auto".to_owned());
+        stats.lone_lf > 0 && !(auto && (stats.lone_cr > 0 || stats.crlf > 0 || stats.is_binary()))
+    }
+}
+
+fn is_utf8(name: &str) -> bool {
+    name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
+}
+
+fn has_ident(body: &[u8]) -> bool {
+    body.windows(4).any(|window| window == b"$Id$" || window == b"$Id:")
+}
+
+/// convert.c, `gather_stats`.
+#[derive(Default)]
+struct Stats {
+    nul: u64,
+    lone_cr: u64,
+    lone_lf: u64,
+    crlf: u64,
+    printable: u64,
+    strange: u64,
+}
+
+impl Stats {
+    fn of(body: &[u8]) -> Self {
+        let mut stats = Self::default();
+        let mut bytes = body.iter().peekable();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\r' if bytes.next_if(|next| **next == b'\n').is_some() => stats.crlf += 1,
+                b'\r' => stats.lone_cr += 1,
+                b'\n' => stats.lone_lf += 1,
+                0x08 | b'\t' | 0x0c | 0x1b => stats.printable += 1,
+                0 => {
+                    stats.nul += 1;
+                    stats.strange += 1;
+                }
+                0x01..0x20 | 0x7f => stats.strange += 1,
+                _ => stats.printable += 1,
+            }
+        }
+        if body.last() == Some(&0x1a) {
+            stats.strange -= 1;
+        }
+        stats
+    }
+
+    fn is_binary(&self) -> bool {
+        self.lone_cr > 0 || self.nul > 0 || (self.printable >> 7) < self.strange
+    }
+}

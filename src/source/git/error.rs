@@ -1,0 +1,108 @@
+//! Why a repository could not be fetched.
+
+use crate::model::tree::TreeError;
+use crate::model::{Classified, Reason};
+use crate::net::{NetError, RedactedUrl};
+
+/// Every message is about this pod's side: the node's daemon takes no part in a fetch.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("source.git.{field}: {problem}")]
+    Request { field: &'static str, problem: String },
+    #[error("{url} is plain http, which the operator has not allowed (plain-http)")]
+    PlainHttp { url: RedactedUrl },
+    #[error("a credential for {url} would travel in the clear")]
+    CredentialInTheClear { url: RedactedUrl },
+    #[error("{url} has no such repository (status {status}){}", quote(.said))]
+    NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
+    #[error("{url} is no git repository over smart http: it answered with {got}")]
+    NotGit { url: RedactedUrl, got: String },
+    #[error("{url} {} (status {status}){}", if *.authenticated { "refused the credential" } else { "wants a credential" }, quote(.said))]
+    Auth { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
+    #[error("{problem} at {url}")]
+    Revision { url: RedactedUrl, problem: String, hint: Option<String> },
+    #[error("{url} could not be fetched by this pod{}", quote(.said))]
+    Net {
+        url: RedactedUrl,
+        said: Option<String>,
+        #[source]
+        cause: NetError,
+    },
+    #[error("{url} failed with status {status}{}", quote(.said))]
+    Server { url: RedactedUrl, status: u16, said: Option<String> },
+    #[error("the fetch from {url} broke off: {problem}{}", quote(.said))]
+    Broken { url: RedactedUrl, problem: String, said: Option<String> },
+    #[error("{url} moved its refs twice while they were fetched")]
+    Moving { url: RedactedUrl },
+    #[error("{url} uses {what}, which this agent cannot read")]
+    Unsupported { url: RedactedUrl, what: &'static str },
+    #[error("the source is refused: {url} sent more than the limit {limit} of {value}")]
+    Limit { url: RedactedUrl, limit: &'static str, value: u64 },
+    #[error("the workspace {path:?} of this pod could not be used")]
+    Workspace {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("the workspace {path:?} of this pod is full")]
+    WorkspaceFull { path: String },
+    #[error("libgit2 could not be used: {0}")]
+    Library(String),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Whoever asked for the fetch stopped it: never the reason of a run.
+    #[error("the fetch was cancelled")]
+    Cancelled,
+}
+
+fn quote(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!("; it said: {text}")).unwrap_or_default()
+}
+
+impl Classified for GitError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Request { .. } | Self::CredentialInTheClear { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
+            Self::PlainHttp { .. } => Reason::NotPermitted,
+            Self::NotFound { .. } | Self::NotGit { .. } => Reason::SourceNotFound,
+            Self::Auth { .. } => Reason::SourceAuth,
+            Self::Revision { .. } => Reason::RevisionNotFound,
+            Self::Net { cause, .. } => match cause {
+                NetError::Redirect { .. } => Reason::SourceRefused,
+                _ => Reason::SourceUnavailable,
+            },
+            Self::Server { .. } | Self::Broken { .. } | Self::Moving { .. } => Reason::SourceUnavailable,
+            Self::Unsupported { .. } => Reason::Unsupported,
+            Self::Limit { .. } => Reason::SourceRefused,
+            Self::WorkspaceFull { .. } => Reason::WorkspaceFull,
+            Self::Library(_) | Self::Cancelled => Reason::Internal,
+            Self::Tree(cause) => cause.reason(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { authenticated: false, .. } => {
+                "check the URL; hosts answer so for a private repository too: then it needs source.git.secret"
+            }
+            Self::NotFound { authenticated: true, .. } => "check the URL, and that the credential may read this repository",
+            Self::NotGit { .. } => "check the URL: it must be what `git clone` takes, not the page of the repository",
+            Self::Auth { authenticated: false, .. } => {
+                "give the credential in source.git.secret: a directory with username and password, or token; it is shown to the URL's own \
+                 host only, never to where a redirect leads"
+            }
+            Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this repository",
+            Self::PlainHttp { .. } => "use https, or let the operator allow plain-http",
+            Self::CredentialInTheClear { .. } => "use https, or leave source.git.secret out",
+            Self::Revision { hint, .. } => return hint.clone(),
+            Self::Net { cause, .. } => return cause.hint(),
+            Self::Workspace { .. } | Self::WorkspaceFull { .. } => {
+                "the workspace needs to be a writable directory with room for the repository's objects: see workspace"
+            }
+            Self::Limit { .. } => "a larger limit can be set with the flag of this name",
+            Self::Tree(cause) => return cause.hint(),
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,258 @@
+//! The fetch: list the refs, decide on one commit, get it as shallow as can be, prove that it came.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
+use git2::{ObjectType, RepositoryInitOptions};
+
+use super::remote::Notice;
+use super::resolve::{self, Head, Plan, Wanted, Way};
+use super::transport_http::Session;
+use super::tree::{GitTree, Parts};
+use super::workspace::Workspace;
+use super::{GitError, GitUrl, ffi, url};
+use crate::event::SourceProgress;
+use crate::model::TreePath;
+use crate::net::{BlockingClient, Credential};
+use crate::support::limits::Limits;
+
+/// How often progress is told; whether to go on is asked at every object.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// What to fetch.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub url: GitUrl,
+    /// A branch, a tag, a full name, or `HEAD`, which is also the default.
+    pub reference: Option<String>,
+    /// A whole commit id. With a ref: what the ref must point at.
+    pub commit: Option<String>,
+    /// The directory that becomes the root; the root itself by default.
+    pub subdir: TreePath,
+    /// Shown to the URL's own origin only, and only when it asks.
+    pub credential: Option<Credential>,
+    /// An existing, writable directory; the repository's own is made in it.
+    pub workspace: PathBuf,
+    pub limits: Limits,
+    /// The operator allows http without TLS.
+    pub plain_http: bool,
+}
+
+/// Fetches one commit. Blocks: call it on a thread of its own, never inside an async task.
+///
+/// `progress` is told bytes and objects a few times a second, and answers whether to go on. The tree keeps its objects in
+/// the workspace until it is dropped.
+pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
+    check(options)?;
+    let wanted = wanted(options)?;
+    ffi::set_up(options.limits.object_bytes).map_err(|error| GitError::Library(error.message().to_owned()))?;
+    // A ref may move between being listed and being fetched: then everything is asked once more, from the start.
+    for _ in 0..2 {
+        if let Some(tree) = Attempt::new(options, net)?.run(&wanted, progress)? {
+            return Ok(tree);
+        }
+    }
+    Err(GitError::Moving { url: options.url.redacted() })
+}
+
+fn check(options: &Options) -> Result<(), GitError> {
+    let url = || options.url.redacted();
+    let tls = options.url.origin().is_some_and(|origin| origin.is_tls());
+    if !tls && !options.plain_http {
+        return Err(GitError::PlainHttp { url: url() });
+    }
+    if !tls && options.credential.is_some() {
+        return Err(GitError::CredentialInTheClear { url: url() });
+    }
+    Ok(())
+}
+
+fn wanted(options: &Options) -> Result<Wanted, GitError> {
+    options.reference.as_deref().map(url::check_ref).transpose()?;
+    let commit = options.commit.as_deref().map(url::check_commit).transpose()?;
+    Ok(Wanted { reference: options.reference.clone(), commit })
+}
+
+struct Attempt<'a> {
+    options: &'a Options,
+    net: &'a BlockingClient,
+    session: Session,
+    workspace: Workspace,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(options: &'a Options, net: &'a BlockingClient) -> Result<Self, GitError> {
+        let session = Session::new(net.clone(), options.url.clone(), options.credential.clone());
+        Ok(Self { options, net, session, workspace: Workspace::create(&options.workspace)? })
+    }
+
+    /// `None` when the server no longer has what it listed.
+    fn run(self, wanted: &Wanted, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Option<GitTree>, GitError> {
+        let mut init = RepositoryInitOptions::new();
+        init.bare(true).external_template(false);
+        let repository = Repository::init_opts(self.workspace.path(), &init).map_err(|error| self.explain(&error))?;
+        let entered = self.session.enter();
+        let (plan, received) = self.download(&repository, wanted, progress)?;
+        drop(entered);
+        let Some(plan) = plan else { return Ok(None) };
+        let Some(commit) = self.commit(&repository, &plan)? else { return Ok(None) };
+        drop(repository);
+        let mut notices: Vec<Notice> = plan.notice.into_iter().collect();
+        let mut tree = GitTree::open(Parts {
+            workspace: self.workspace,
+            url: self.options.url.clone(),
+            commit,
+            reference: plan.reference,
+            subdir: self.options.subdir.clone(),
+            limits: self.options.limits.clone(),
+            received,
+        })?;
+        notices.extend(tree.submodule_notice()?);
+        tree.set_notices(notices);
+        Ok(Some(tree))
+    }
+
+    /// Lists, decides, downloads; the number is the pack's bytes as they came over the network.
+    fn download(
+        &self,
+        repository: &Repository,
+        wanted: &Wanted,
+        progress: &mut dyn FnMut(SourceProgress) -> bool,
+    ) -> Result<(Option<Plan>, u64), GitError> {
+        let mut remote = repository.remote_anonymous(&self.options.url.text()).map_err(|error| self.explain(&error))?;
+        let mut connection =
+            remote.connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None).map_err(|error| self.explain(&error))?;
+        let heads = heads(&connection).map_err(|error| self.explain(&error))?;
+        let plan = resolve::plan(&heads, wanted, self.session.capabilities()).map_err(|(problem, hint)| self.missing(problem, hint))?;
+        let mut meter = Meter::new(self, progress);
+        let outcome = self.transfer(&mut connection, &plan, &mut meter);
+        let (received, over) = (meter.received, meter.over.take());
+        match outcome {
+            Ok(()) => Ok((Some(plan), received)),
+            Err(error) => match (over, self.session.said()) {
+                (Some(limit), _) => Err(limit),
+                (None, Some(said)) if said.contains("not our ref") => match plan.way {
+                    Way::Ref(_) => Ok((None, received)),
+                    Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
+                },
+                _ => Err(self.explain(&error)),
+            },
+        }
+    }
+
+    fn transfer(&self, connection: &mut RemoteConnection<'_, '_, '_>, plan: &Plan, meter: &mut Meter<'_, '_>) -> Result<(), git2::Error> {
+        let specs = match &plan.way {
+            Way::Ref(name) => vec![format!("+{name}:refs/podwright/source")],
+            Way::Id => vec![format!("{}:refs/podwright/source", plan.id)],
+            Way::Everything => {
+                vec!["+refs/heads/*:refs/podwright/heads/*".to_owned(), "+refs/tags/*:refs/podwright/tags/*".to_owned()]
+            }
+        };
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.transfer_progress(|stats| meter.tick(&stats));
+        let mut how = FetchOptions::new();
+        how.download_tags(AutotagOption::None).follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
+        if self.session.capabilities().shallow && plan.way != Way::Everything {
+            how.depth(1);
+        }
+        connection.remote().download(&specs, Some(&mut how))
+    }
+
+    /// The commit that was resolved, looked up among what really came; a tag is peeled.
+    fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<super::tree::Commit>, GitError> {
+        let Ok(object) = repository.find_object(plan.id, None) else {
+            return match plan.way {
+                Way::Ref(_) => Ok(None),
+                Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
+            };
+        };
+        let commit = object.peel(ObjectType::Commit).ok().and_then(|object| object.into_commit().ok());
+        let Some(commit) = commit else {
+            return Err(self.missing(format!("{} is no commit", plan.id), None));
+        };
+        Ok(Some(super::tree::Commit::of(&commit)))
+    }
+
+    fn missing(&self, problem: String, hint: Option<String>) -> GitError {
+        GitError::Revision { url: self.options.url.redacted(), problem, hint }
+    }
+
+    fn unreachable(&self, commit: Oid) -> GitError {
+        let capabilities = self.session.capabilities();
+        let hint = if capabilities.reachable || capabilities.tip {
+            "the server gives commits by their id, and does not have this one or keeps it from this credential"
+        } else {
+            "no branch or tag holds it, and this server gives commits only by name: a ref that holds it, or \
+             uploadpack.allowReachableSHA1InWant on the server, would help"
+        };
+        self.missing(format!("the commit {commit} is not to be had"), Some(hint.to_owned()))
+    }
+
+    /// What really happened, behind libgit2's error.
+    fn explain(&self, error: &git2::Error) -> GitError {
+        if let Some(trouble) = self.session.trouble() {
+            return trouble;
+        }
+        if self.net.is_cancelled() || error.code() == ErrorCode::User {
+            return GitError::Cancelled;
+        }
+        let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
+        if problem.contains("No space left on device") || problem.contains("Disk quota exceeded") {
+            return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() };
+        }
+        GitError::Broken { url: self.options.url.redacted(), problem, said: self.session.said() }
+    }
+}
+
+fn heads(connection: &RemoteConnection<'_, '_, '_>) -> Result<Vec<Head>, git2::Error> {
+    let head = |head: &git2::RemoteHead<'_>| Head {
+        name: head.name().to_owned(),
+        id: head.oid(),
+        target: head.symref_target().map(str::to_owned),
+    };
+    Ok(connection.list()?.iter().map(head).collect())
+}
+
+/// Counts what comes in, tells it, and stops it at a limit.
+struct Meter<'a, 'p> {
+    attempt: &'a Attempt<'a>,
+    progress: &'p mut dyn FnMut(SourceProgress) -> bool,
+    last: Option<Instant>,
+    received: u64,
+    over: Option<GitError>,
+}
+
+impl<'a, 'p> Meter<'a, 'p> {
+    fn new(attempt: &'a Attempt<'a>, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
+        Self { attempt, progress, last: None, received: 0, over: None }
+    }
+
+    fn tick(&mut self, stats: &git2::Progress<'_>) -> bool {
+        let limits = &self.attempt.options.limits;
+        self.received = stats.received_bytes() as u64;
+        let objects = stats.total_objects() as u64;
+        let over = |limit, value| Some(GitError::Limit { url: self.attempt.options.url.redacted(), limit, value });
+        // Commits, trees and tags come on top of the files.
+        let most_objects = limits.source_entries.saturating_mul(4);
+        if self.received > limits.source_bytes {
+            self.over = over("source-bytes", limits.source_bytes);
+        } else if objects > most_objects {
+            self.over = over("source-entries", limits.source_entries);
+        }
+        self.over.is_none() && !self.attempt.net.is_cancelled() && self.tell(stats)
+    }
+
+    fn tell(&mut self, stats: &git2::Progress<'_>) -> bool {
+        if self.last.is_some_and(|last| last.elapsed() < EVERY) {
+            return true;
+        }
+        self.last = Some(Instant::now());
+        (self.progress)(SourceProgress {
+            bytes: self.received,
+            total_bytes: None,
+            objects: Some(stats.received_objects() as u64),
+            total_objects: Some(stats.total_objects() as u64),
+        })
+    }
+}

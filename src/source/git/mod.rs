@@ -1,0 +1,28 @@
+//! git: one commit, fetched as shallow as the server allows into a bare repository of our own, read from its objects.
+//!
+//! There is no worktree, no child process, no git configuration and no hook: what a hostile repository attacks is not there.
+//! libgit2 negotiates and indexes; every byte of the network goes through `net`. Submodules, LFS and ssh are not built.
+
+mod attributes;
+mod error;
+mod fetch;
+mod ffi;
+mod names;
+mod pattern;
+mod remote;
+mod resolve;
+mod transport_http;
+mod tree;
+mod url;
+mod workspace;
+
+pub use error::GitError;
+pub use fetch::{Options, fetch};
+pub use remote::Notice;
+pub use tree::GitTree;
+pub use url::{GitUrl, token_credential};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod trial;

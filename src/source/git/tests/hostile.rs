@@ -1,0 +1,128 @@
+//! Trees that git would not write, and what is refused in those it would.
+
+use std::os::unix::fs::symlink;
+
+use super::tree::{body, entries};
+use crate::model::tree::{Kind, SourceTree, TreeError, Walk};
+use crate::source::git::trial::{Repo, Trial, serve};
+
+fn id(hex: &str) -> Vec<u8> {
+    git2::Oid::from_str(hex).unwrap().as_bytes().to_owned()
+}
+
+fn line(mode: &str, name: &[u8], id: &[u8]) -> Vec<u8> {
+    [mode.as_bytes(), b" ", name, b"\0", id].concat()
+}
+
+fn walk(repo: &Repo) -> Result<Vec<String>, TreeError> {
+    let tree = match Trial::new(&serve(repo)).run() {
+        Ok(tree) => tree,
+        Err(crate::source::git::GitError::Tree(error)) => return Err(error),
+        Err(other) => panic!("{other}"),
+    };
+    let mut seen = Vec::new();
+    tree.walk(&mut |entry| {
+        seen.push(entry.path.display());
+        Ok(Walk::Enter)
+    })?;
+    Ok(seen)
+}
+
+#[test]
+fn g9_a_tree_with_a_hostile_name_is_refused() {
+    let repo = Repo::new();
+    let blob = id(&repo.git_in(&["hash-object", "-w", "--stdin"], b"x"));
+    for name in [&b".."[..], b".", b"a/b", b".git", b".GIT", b"git~1", ".g\u{200c}it".as_bytes(), &[b'x'; 300]] {
+        repo.commit_tree(&line("100644", name, &blob));
+        assert!(matches!(walk(&repo), Err(TreeError::Refused { .. })), "{}", String::from_utf8_lossy(name));
+    }
+    repo.commit_tree(&[line("100644", b"a", &blob), line("100644", b"a", &blob)].concat());
+    assert!(walk(&repo).unwrap_err().to_string().contains("twice"));
+    let tree = id(&repo.git_in(&["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &line("100644", b"x", &blob)));
+    repo.commit_tree(&[line("100644", b"a", &blob), line("100644", b"a.b", &blob), line("40000", b"a", &tree)].concat());
+    assert!(walk(&repo).unwrap_err().to_string().contains("twice"));
+    repo.commit_tree(&line("40000", b"d", &blob));
+    assert!(matches!(walk(&repo), Err(TreeError::Damaged(_))));
+    repo.commit_tree(&line("100644", b"f", &tree));
+    assert!(matches!(walk(&repo), Err(TreeError::Damaged(_))));
+    repo.commit_tree(&line("20666", b"device", &blob));
+    assert!(walk(&repo).unwrap_err().to_string().contains("mode"));
+    repo.commit_tree(&[line("100664", b"old", &blob), line("100644", b"b", &blob)].concat());
+    assert_eq!(walk(&repo).unwrap(), ["b", "old"]);
+}
+
+#[test]
+fn g11_depth_and_bombs_end_at_a_limit() {
+    let repo = Repo::new();
+    let blob = id(&repo.git_in(&["hash-object", "-w", "--stdin"], b"x"));
+    let mut tree = line("100644", b"f", &blob);
+    for _ in 0..300 {
+        let below = repo.git_in(&["hash-object", "-t", "tree", "-w", "--stdin"], &tree);
+        tree = line("40000", b"d", &id(&below));
+    }
+    repo.commit_tree(&tree);
+    assert!(walk(&repo).unwrap_err().to_string().contains("deeper"));
+    let mut tree = line("100644", b"f", &blob);
+    for _ in 0..12 {
+        let below = id(&repo.git_in(&["hash-object", "-t", "tree", "-w", "--stdin"], &tree));
+        tree = (0..10).flat_map(|n| line("40000", format!("{n}").as_bytes(), &below)).collect();
+    }
+    repo.commit_tree(&tree);
+    let mut trial = Trial::new(&serve(&repo));
+    trial.options.limits.source_entries = 10_000;
+    let error = trial.run().unwrap().walk(&mut |_| Ok(Walk::Enter)).unwrap_err();
+    assert!(error.to_string().contains("source-entries"), "{error}");
+}
+
+#[test]
+fn links_without_a_target_are_refused() {
+    let repo = Repo::new();
+    for target in [&b""[..], b"a\0b", &[b'x'; 5000]] {
+        let blob = id(&repo.git_in(&["hash-object", "-w", "--stdin"], target));
+        repo.commit_tree(&line("120000", b"link", &blob));
+        assert!(matches!(walk(&repo), Err(TreeError::Refused { .. })));
+    }
+}
+
+#[test]
+fn a_submodule_is_an_empty_directory_and_is_said() {
+    let repo = Repo::new();
+    repo.write(".gitmodules", "[submodule \"x\"]\n\tpath = lib/x\n\turl = https://example.org/x\n");
+    repo.write("lib/y", "y");
+    let commit = repo.commit("first");
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},lib/x")]);
+    repo.git(&["commit", "-q", "-m", "with a submodule"]);
+    let server = serve(&repo);
+    let tree = Trial::new(&server).run().unwrap();
+    let names: Vec<(String, bool)> = entries(&tree).iter().map(|entry| (entry.path.display(), entry.is_directory())).collect();
+    let want = [(".gitmodules", false), ("lib", true), ("lib/x", true), ("lib/y", false)];
+    assert_eq!(names, want.map(|(name, directory)| (name.to_owned(), directory)));
+    assert_eq!(tree.notices().len(), 1);
+    assert!(tree.notices()[0].message.contains("lib/x"), "{:?}", tree.notices());
+    let error = Trial::new(&server).subdir("lib/x").run().err().unwrap();
+    assert!(error.to_string().contains("submodule"), "{error}");
+}
+
+#[test]
+fn a_pointer_of_lfs_is_refused_when_it_would_be_shipped() {
+    let repo = Repo::new();
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "a".repeat(64));
+    repo.write("big.bin", &pointer);
+    repo.write("tracked.bin", "the file itself");
+    repo.write("long.txt", format!("{pointer}{}", "x".repeat(2000)));
+    repo.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    symlink("big.bin", repo.path().join("link")).unwrap();
+    repo.git(&["config", "filter.lfs.clean", "cat"]);
+    repo.commit("x");
+    let tree = Trial::new(&serve(&repo)).run().unwrap();
+    for entry in entries(&tree).iter().filter(|entry| matches!(entry.kind, Kind::File { .. })) {
+        let read = body(&tree, entry);
+        match entry.path.as_bytes() {
+            b"big.bin" => {
+                let error = read.unwrap_err().to_string();
+                assert!(error.contains("big.bin") && error.contains("LFS"), "{error}");
+            }
+            _ => assert!(read.is_ok(), "{:?}", entry.path),
+        }
+    }
+}
