@@ -29,4 +29,6 @@
 
 pub mod event;
 pub mod model;
+pub mod progress;
+pub mod report;
 pub mod support;

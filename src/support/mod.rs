@@ -3,5 +3,6 @@
 pub mod atomic;
 pub mod backoff;
 pub mod clock;
+pub mod json;
 pub mod limits;
 pub mod redact;
