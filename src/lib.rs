@@ -32,5 +32,7 @@ pub mod engine;
 pub mod event;
 pub mod model;
 pub mod net;
+pub mod progress;
+pub mod report;
 pub mod source;
 pub mod support;

@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod backoff;
 pub mod clock;
+pub mod json;
 pub mod limits;
 pub mod patterns;
 pub mod redact;
