@@ -3,5 +3,7 @@
 pub mod atomic;
 pub mod backoff;
 pub mod clock;
+pub mod guard;
 pub mod limits;
 pub mod redact;
+pub mod secretdir;
