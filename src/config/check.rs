@@ -26,11 +26,12 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn value(&self, value: &Value, schema: &'a Value, path: &str) -> Result<(), ConfigError> {
         let schema = self.resolved(schema);
-        if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-            return self.any_of(value, choices, path);
+        if schema.get("anyOf").is_some() {
+            return self.any_of(value, &self.alternatives(schema), path);
         }
         let words = words(schema);
-        if !words.is_empty() && !(value.is_null() && allows(schema, "null")) {
+        let absent = value.is_null() && types(schema).contains(&"null");
+        if !words.is_empty() && !absent {
             return word(value, &words, path);
         }
         let types = types(schema);
@@ -55,9 +56,8 @@ impl<'a> Checker<'a> {
         for (name, value) in fields {
             let below = join(path, name);
             match (properties.and_then(|known| known.get(name)), additional) {
-                (Some(schema), _) => self.value(value, schema, &below)?,
                 (None, Some(Value::Bool(false))) => return Err(unknown(name, path, properties)),
-                (None, Some(schema)) => self.value(value, schema, &below)?,
+                (Some(schema), _) | (None, Some(schema)) => self.value(value, schema, &below)?,
                 (None, None) => {}
             }
         }
@@ -69,17 +69,19 @@ impl<'a> Checker<'a> {
     }
 
     /// The alternatives of one field differ by type, so the value's own type says which one was meant.
-    fn any_of(&self, value: &Value, choices: &'a [Value], path: &str) -> Result<(), ConfigError> {
-        let fitting = choices.iter().map(|choice| self.resolved(choice)).find(|choice| {
-            let types = types(choice);
-            if types.is_empty() { value.is_string() } else { types.iter().any(|name| is(value, name)) }
-        });
-        match fitting {
+    fn any_of(&self, value: &Value, choices: &[&'a Value], path: &str) -> Result<(), ConfigError> {
+        match choices.iter().find(|choice| types(choice).iter().any(|name| is(value, name))) {
             Some(choice) => self.value(value, choice, path),
-            None => {
-                let names: Vec<&str> = choices.iter().flat_map(|choice| types(self.resolved(choice))).collect();
-                Err(wrong_type(value, &names, path))
-            }
+            None => Err(wrong_type(value, &choices.iter().flat_map(|choice| types(choice)).collect::<Vec<_>>(), path)),
+        }
+    }
+
+    /// What `anyOf` offers, with what its own alternatives offer.
+    fn alternatives(&self, schema: &'a Value) -> Vec<&'a Value> {
+        let schema = self.resolved(schema);
+        match schema.get("anyOf").and_then(Value::as_array) {
+            Some(choices) => choices.iter().flat_map(|choice| self.alternatives(choice)).collect(),
+            None => vec![schema],
         }
     }
 
@@ -143,10 +145,6 @@ fn types(schema: &Value) -> Vec<&str> {
     }
 }
 
-fn allows(schema: &Value, name: &str) -> bool {
-    types(schema).contains(&name)
-}
-
 fn is(value: &Value, name: &str) -> bool {
     match name {
         "null" => value.is_null(),
@@ -172,7 +170,11 @@ fn wrong_type(value: &Value, wanted: &[&str], path: &str) -> ConfigError {
     let mut names: Vec<&str> = wanted.iter().filter_map(|name| spoken(name)).collect();
     names.dedup();
     let names = names.join(" or ");
-    let fix = if quoted && wanted.contains(&"string") { "write it in quotes, so that it stays as it is".into() } else { format!("write {names}") };
+    let fix = if quoted && wanted.contains(&"string") {
+        "write it in quotes, so that it stays as it is".into()
+    } else {
+        format!("write {names}")
+    };
     ConfigError::invalid(path, format!("is {found}, and should be {names}"), fix)
 }
 

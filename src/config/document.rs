@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn yaml_and_json_say_the_same() {
-        let want = json!({"name": "web", "push": {"destinations": ["a/b", "c"], "verify": "off"}, "build": {"pull": true, "args": {"A": "1.2"}}});
+        let want =
+            json!({"name": "web", "push": {"destinations": ["a/b", "c"], "verify": "off"}, "build": {"pull": true, "args": {"A": "1.2"}}});
         let texts = [
             "name: web\npush:\n  destinations: [a/b, c]\n  verify: off\nbuild: {pull: true, args: {A: '1.2'}}\n",
             "{name: web, push: {destinations: [a/b, c], verify: off}, build: {pull: true, args: {A: '1.2'}}}",
@@ -190,9 +191,11 @@ mod tests {
 
     #[test]
     fn scalars_are_not_guessed_at() {
-        let text = "a: no\nb: 007\nc: 1_000\nd: 1.10\ne: 1234567890123456789012345678901234567890\nf: .inf\ng: ~\nh: 2024-01-01\ni: 0x10\nj: on\n";
+        let text =
+            "a: no\nb: 007\nc: 1_000\nd: 1.10\ne: 1234567890123456789012345678901234567890\nf: .inf\ng: ~\nh: 2024-01-01\ni: 0x10\nj: on\n";
         let value = parse(text, "x").unwrap();
-        for (key, want) in [("a", json!("no")), ("b", json!("007")), ("c", json!("1_000")), ("h", json!("2024-01-01")), ("j", json!("on"))] {
+        for (key, want) in [("a", json!("no")), ("b", json!("007")), ("c", json!("1_000")), ("h", json!("2024-01-01")), ("j", json!("on"))]
+        {
             assert_eq!(value[key], want, "{key}");
         }
         for number in ["d", "e", "i"] {
@@ -206,7 +209,10 @@ mod tests {
         let deep = format!("a: {}1{}", "[".repeat(200), "]".repeat(200));
         let deep_json = format!("{{\"a\": {}1{}}}", "[".repeat(60), "]".repeat(60));
         let wide = "x: &a [1,1,1,1,1,1,1,1,1,1]\n".to_owned()
-            + &(0..8).map(|i| format!("y{i}: &{} [{}]\n", (b'b' + i) as char, vec![format!("*{}", (b'a' + i) as char); 10].join(","))).collect::<String>();
+            + &(0..8)
+                .map(|i| format!("y{i}: &{} [{}]\n", (b'b' + i) as char, vec![format!("*{}", (b'a' + i) as char); 10].join(",")))
+                .collect::<Vec<_>>()
+                .concat();
         let large = format!("name: {}", "x".repeat(2 << 20));
         let table = [
             ("", "empty"),

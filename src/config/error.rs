@@ -60,7 +60,9 @@ impl Classified for ConfigError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Document { fix, .. } | Self::Invalid { fix, .. } | Self::NotBuilt { fix, .. } => Some(fix.clone()).filter(|f| !f.is_empty()),
+            Self::Document { fix, .. } | Self::Invalid { fix, .. } | Self::NotBuilt { fix, .. } => {
+                Some(fix.clone()).filter(|f| !f.is_empty())
+            }
             Self::NotPermitted { permission, .. } => {
                 Some(format!("the operator gives it with --allow {permission}, or PODWRIGHT_ALLOW={permission}"))
             }

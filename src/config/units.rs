@@ -70,8 +70,8 @@ fn number(text: &str) -> Option<(f64, &str)> {
 pub fn written(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(millis), "ms")];
-    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
-    if text.is_empty() { "0s".into() } else { text }
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if parts.is_empty() { "0s".into() } else { parts.concat() }
 }
 
 #[cfg(test)]
@@ -82,11 +82,29 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_does() {
-        let table = [("1h30m", 5400.0), ("90s", 90.0), ("1.5h", 5400.0), ("250ms", 0.25), ("1h0m1s", 3601.0), (".5s", 0.5), ("720h", 2_592_000.0)];
+        let table =
+            [("1h30m", 5400.0), ("90s", 90.0), ("1.5h", 5400.0), ("250ms", 0.25), ("1h0m1s", 3601.0), (".5s", 0.5), ("720h", 2_592_000.0)];
         for (text, seconds) in table {
             assert_eq!(duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
-        for text in ["", "90", "1d", "-1s", "+1s", "1h 30m", "s", "1..5s", "0s", "1ns", "721h", "1e3s", "PT90S", "infs", "NaNs", "9999999999999999999999h"] {
+        for text in [
+            "",
+            "90",
+            "1d",
+            "-1s",
+            "+1s",
+            "1h 30m",
+            "s",
+            "1..5s",
+            "0s",
+            "1ns",
+            "721h",
+            "1e3s",
+            "PT90S",
+            "infs",
+            "NaNs",
+            "9999999999999999999999h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
