@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Phase, Reason};
+use crate::support::secretdir::SecretError;
 
 /// An error that knows its row in the table of reasons.
 ///
@@ -59,5 +60,26 @@ impl Failure {
             causes: Vec::new(),
             hint: None,
         }
+    }
+}
+
+/// The secret reader is a row below and knows no reasons: its row in the table is chosen here, once for all who use it.
+impl Classified for SecretError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Missing { .. }
+            | Self::NotADirectory { .. }
+            | Self::Denied { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::NotBuilt { .. }
+            | Self::Empty { .. } => Reason::SecretInvalid,
+            Self::Forbidden(_) => Reason::NotPermitted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.fix()
     }
 }

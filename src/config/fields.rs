@@ -1,0 +1,161 @@
+//! The table of fields: each with its place in the document, its flag and its variable.
+//!
+//! A test holds it against the schema, so that a field cannot be had in one way only.
+
+/// How a field is written where there is only text, in a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// `true` or `false`.
+    Switch,
+    Number,
+    /// Separated by commas or line ends; image names hold neither.
+    List,
+    /// One `KEY=VALUE` on each line (values may hold commas), or a JSON object.
+    Pairs,
+}
+
+/// One field that a flag or a variable can set.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its place in the document. `*` stands for the one source that the request names.
+    pub path: &'static str,
+    pub flag: &'static str,
+    /// Without the prefix `PODWRIGHT_`.
+    pub variable: &'static str,
+    pub kind: Kind,
+    /// Whether the value may hold a secret: then the variable has a `_FILE` twin.
+    pub secret: bool,
+}
+
+const fn field(path: &'static str, flag: &'static str, variable: &'static str, kind: Kind) -> Field {
+    Field { path, flag, variable, kind, secret: false }
+}
+
+const fn secret(path: &'static str, flag: &'static str, variable: &'static str, kind: Kind) -> Field {
+    Field { path, flag, variable, kind, secret: true }
+}
+
+use Kind::{List, Number, Pairs, Switch, Text};
+
+/// `push` itself, which as a flag or variable is only ever `none`.
+pub const NO_PUSH: &str = "push";
+
+/// Every field there is.
+pub const FIELDS: &[Field] = &[
+    field("name", "name", "NAME", Text),
+    secret("source.git.url", "git", "SOURCE_GIT_URL", Text),
+    field("source.git.ref", "ref", "SOURCE_GIT_REF", Text),
+    field("source.git.commit", "commit", "SOURCE_GIT_COMMIT", Text),
+    secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
+    field("source.archive.path", "archive", "SOURCE_ARCHIVE_PATH", Text),
+    field("source.archive.stdin", "archive", "SOURCE_ARCHIVE_STDIN", Switch),
+    field("source.archive.sha256", "sha256", "SOURCE_ARCHIVE_SHA256", Text),
+    field("source.archive.format", "archive-format", "SOURCE_ARCHIVE_FORMAT", Text),
+    field("source.archive.stripComponents", "strip-components", "SOURCE_ARCHIVE_STRIP_COMPONENTS", Number),
+    field("source.directory.path", "directory", "SOURCE_DIRECTORY", Text),
+    field("source.*.subdir", "subdir", "SOURCE_SUBDIR", Text),
+    field("source.*.secret", "source-secret", "SOURCE_SECRET", Text),
+    secret("source.dockerfile", "inline-dockerfile", "SOURCE_DOCKERFILE", Text),
+    field("build.dockerfile", "file", "BUILD_DOCKERFILE", Text),
+    field("build.target", "target", "BUILD_TARGET", Text),
+    secret("build.args", "build-arg", "BUILD_ARGS", Pairs),
+    field("build.labels", "label", "BUILD_LABELS", Pairs),
+    field("build.platform", "platform", "BUILD_PLATFORM", Text),
+    field("build.builder", "builder", "BUILD_BUILDER", Text),
+    field("build.pull", "pull", "BUILD_PULL", Switch),
+    field("build.noCache", "no-cache", "BUILD_NO_CACHE", Switch),
+    field("build.network", "network", "BUILD_NETWORK", Text),
+    field("build.keep", "tag", "BUILD_KEEP", List),
+    field(NO_PUSH, "no-push", "PUSH", Text),
+    field("push.destinations", "destination", "PUSH_DESTINATIONS", List),
+    field("push.secret", "registry-secret", "PUSH_SECRET", Text),
+    field("push.retries.max", "push-retries", "PUSH_RETRIES_MAX", Number),
+    field("push.retries.within", "push-retry-within", "PUSH_RETRIES_WITHIN", Text),
+    field("push.verify", "verify", "PUSH_VERIFY", Text),
+    field("workspace", "workspace", "WORKSPACE", Text),
+    field("result.file", "result-file", "RESULT_FILE", Text),
+    field("result.terminationMessage", "termination-message", "RESULT_TERMINATION_MESSAGE", Text),
+    field("limits.sourceBytes", "limit-source-bytes", "LIMITS_SOURCE_BYTES", Text),
+    field("limits.sourceEntries", "limit-source-entries", "LIMITS_SOURCE_ENTRIES", Number),
+    field("limits.objectBytes", "limit-object-bytes", "LIMITS_OBJECT_BYTES", Text),
+    field("limits.compressionRatio", "limit-compression-ratio", "LIMITS_COMPRESSION_RATIO", Number),
+    field("deadline", "deadline", "DEADLINE", Text),
+];
+
+/// What the contract knows and this version does not build: refused by name, never accepted and ignored.
+/// `field=value` is one value of a field that is built.
+pub const NOT_BUILT: &[&str] = &[
+    "source.git.submodules",
+    "source.git.lfs",
+    "source.git.history",
+    "source.git.keepGitDir",
+    "source.archive.upload",
+    "source.archive.name",
+    "source.archive.format=tar.zst",
+    "source.archive.format=tar.xz",
+    "source.archive.format=tar.bz2",
+    "source.archive.format=zip",
+    "source.archive.format=file",
+    "source.artifact",
+    "source.prepared",
+    "build.cacheFrom",
+    "build.secrets",
+    "build.ssh",
+    "build.network=host",
+    "build.addHosts",
+    "build.shmSize",
+    "build.ulimits",
+    "build.limits",
+    "build.reproducible",
+    "build.proxy",
+    "push.via",
+    "push.provenance",
+    "result.presets",
+    "limits.inherit",
+];
+
+/// The field at this place of the document.
+pub fn at(path: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `source.git.url` is `SOURCE_GIT_URL`; `noCache` is `NO_CACHE`.
+    fn derived(path: &str) -> String {
+        let mut name = String::new();
+        for c in path.replace("*.", "").chars() {
+            match c {
+                '.' => name.push('_'),
+                c if c.is_ascii_uppercase() => name.extend(['_', c]),
+                c => name.push(c.to_ascii_uppercase()),
+            }
+        }
+        name
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_field() {
+        for field in FIELDS {
+            // The document, too, can write a directory as its path alone.
+            let want = derived(field.path.strip_suffix("directory.path").map_or(field.path, |_| "source.directory"));
+            assert_eq!(field.variable, want, "{}", field.path);
+        }
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut variables: Vec<&str> = FIELDS.iter().map(|f| f.variable).collect();
+        variables.extend(["REQUEST", "ALLOW", "ALLOW_PATH", "PROGRESS"]);
+        let twins: Vec<String> = FIELDS.iter().filter(|f| f.secret).map(|f| format!("{}_FILE", f.variable)).collect();
+        variables.extend(twins.iter().map(String::as_str));
+        variables.push("REQUEST_FILE");
+        let all = variables.len();
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables.len(), all);
+    }
+}

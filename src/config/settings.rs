@@ -1,0 +1,170 @@
+//! `Settings`: the request, resolved. What a run works from; nothing in it is text that somebody still has to understand.
+//!
+//! Secrets are here as paths, but for those that came inside a URL or a variable: these are `SecretString`s.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::event::Pairs;
+use crate::model::{Digest, Reference, TreePath};
+use crate::support::limits::Limits;
+
+use super::address::{Address, UrlCredential};
+use super::ambient::Ambient;
+use super::git::{CommitId, GitRef};
+use super::policy::Policy;
+pub use super::request::{ArchiveFormat, Builder, Network, Verify};
+
+/// Everything a run needs to know from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub name: Option<String>,
+    pub source: Source,
+    pub build: Build,
+    /// `None`: nothing is pushed, by request or because only `keep` is wanted.
+    pub push: Option<Push>,
+    /// The directory with the credentials of registries, for base images as for pushes.
+    pub registry_secret: Option<PathBuf>,
+    /// The one writable directory, or those of which the first writable one is taken.
+    pub workspace: Vec<PathBuf>,
+    pub result: ResultSinks,
+    pub limits: Limits,
+    pub deadline: Option<Duration>,
+    pub policy: Policy,
+    pub ambient: Ambient,
+    /// SHA-256 of the merged request, canonical JSON, without the credentials of URLs: equal requests are equal here.
+    pub request_digest: Digest,
+}
+
+/// Where the context comes from, and what takes the Dockerfile's place in it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub kind: SourceKind,
+    /// The text of an inline Dockerfile.
+    pub dockerfile: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    Git(GitSource),
+    Archive(ArchiveSource),
+    Directory(DirectorySource),
+    /// An inline Dockerfile alone: the context is empty.
+    Empty,
+}
+
+#[derive(Clone, Debug)]
+pub struct GitSource {
+    pub address: Address,
+    /// What stood in the URL.
+    pub credential: Option<UrlCredential>,
+    pub secret: Option<PathBuf>,
+    /// With neither ref nor commit: the remote's HEAD.
+    pub reference: Option<GitRef>,
+    pub commit: Option<CommitId>,
+    pub subdir: TreePath,
+}
+
+#[derive(Clone, Debug)]
+pub struct ArchiveSource {
+    pub from: ArchiveFrom,
+    /// Of the archive as it is stored.
+    pub sha256: Option<Digest>,
+    pub format: ArchiveFormat,
+    /// At most 64.
+    pub strip_components: u32,
+    /// After the components are stripped.
+    pub subdir: TreePath,
+}
+
+#[derive(Clone, Debug)]
+pub enum ArchiveFrom {
+    Url {
+        address: Address,
+        credential: Option<UrlCredential>,
+        secret: Option<PathBuf>,
+    },
+    /// Resolved: no link is on the way.
+    Path(PathBuf),
+    Stdin,
+}
+
+#[derive(Clone, Debug)]
+pub struct DirectorySource {
+    /// Resolved: no link is on the way.
+    pub path: PathBuf,
+    pub subdir: TreePath,
+}
+
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Below the context's root.
+    pub dockerfile: TreePath,
+    pub target: Option<String>,
+    pub args: Pairs,
+    pub labels: Pairs,
+    /// `os/arch` or `os/arch/variant`.
+    pub platform: Option<String>,
+    pub builder: Builder,
+    pub pull: bool,
+    pub no_cache: bool,
+    pub network: Network,
+    /// Names that stay on the node.
+    pub keep: Vec<Reference>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// At least one, each once, none with a digest.
+    pub destinations: Vec<Reference>,
+    pub retries: Retries,
+    pub verify: Verify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first one, for each destination.
+    pub max: u32,
+    /// No new try begins later than this after the first one.
+    pub within: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { max: 5, within: Duration::from_mins(10) }
+    }
+}
+
+/// Where the result document goes, besides standard output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultSinks {
+    pub file: Option<PathBuf>,
+    /// `None`: [`DEFAULT_TERMINATION_MESSAGE`], where it is there and can be written.
+    pub termination_message: Option<PathBuf>,
+}
+
+/// Where the kubelet reads it unless the pod says otherwise (kubernetes.io, "Determine the Reason for Pod Failure").
+pub const DEFAULT_TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// The name of the Dockerfile that nobody named.
+pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";
+
+impl Settings {
+    /// The secrets that came in by URL or variable, to be masked wherever text goes out. Those of secret directories are
+    /// added by whoever reads them.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let credential = match &self.source.kind {
+            SourceKind::Git(git) => git.credential.as_ref(),
+            SourceKind::Archive(ArchiveSource { from: ArchiveFrom::Url { credential, .. }, .. }) => credential.as_ref(),
+            _ => None,
+        };
+        credential.map(|credential| credential.secret().clone()).into_iter().chain(self.ambient.secrets()).collect()
+    }
+
+    /// Whether standard input is the archive.
+    pub fn reads_stdin(&self) -> bool {
+        matches!(&self.source.kind, SourceKind::Archive(archive) if matches!(archive.from, ArchiveFrom::Stdin))
+    }
+}

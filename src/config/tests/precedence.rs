@@ -1,0 +1,106 @@
+//! Flags over variables over the document, each field for itself.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn each_field_comes_from_the_strongest_place_that_names_it() {
+    let document = format!("{GOOD}name: doc\ndeadline: 1m\nbuild: {{target: doc, pull: true, args: {{A: doc, B: doc, C: doc}}}}\n");
+    let env = [
+        ("PODWRIGHT_NAME", "env"),
+        ("PODWRIGHT_BUILD_TARGET", "env"),
+        ("PODWRIGHT_BUILD_ARGS", "B=env\nC=env"),
+        ("PODWRIGHT_PUSH_VERIFY", "pod"),
+        ("PODWRIGHT_PUSH_RETRIES_MAX", "2"),
+    ];
+    let flags = [("name", json!("flag")), ("build.pull", json!(false)), ("build.args", json!({"C": "flag", "D": "flag"}))];
+    let settings = loaded(&document, &env, &flags).unwrap();
+    assert_eq!(settings.name.as_deref(), Some("flag"));
+    assert_eq!(settings.build.target.as_deref(), Some("env"));
+    assert_eq!(settings.deadline.unwrap().as_secs(), 60);
+    assert!(!settings.build.pull);
+    let args: Vec<_> = settings.build.args.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(args, ["A=doc", "B=env", "C=flag", "D=flag"]);
+    let push = settings.push.unwrap();
+    assert_eq!((push.verify, push.retries.max), (settings::Verify::Pod, 2));
+    assert_eq!(push.destinations.len(), 1, "a list is not touched by what does not name it");
+}
+
+#[test]
+fn a_list_is_replaced_as_a_whole() {
+    let settings = loaded(GOOD, &[("PODWRIGHT_PUSH_DESTINATIONS", "a.b/x:1,a.b/x:2")], &[]).unwrap();
+    let names: Vec<_> = settings.push.unwrap().destinations.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a.b/x:1", "a.b/x:2"]);
+}
+
+#[test]
+fn a_stronger_source_replaces_a_weaker_one() {
+    type Row = (&'static str, (&'static str, Value), &'static str);
+    let table: [Row; 5] = [
+        (GOOD, ("source.archive.stdin", json!(true)), "stdin"),
+        (GOOD, ("source.directory.path", json!("/src")), "directory"),
+        ("source: {archive: {path: /in/a.tar}}\npush: none\n", ("source.archive.url", json!("https://a.b/c.tar")), "url"),
+        ("source: {directory: /src}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
+        (GOOD, ("source.git.ref", json!("next")), "git"),
+    ];
+    for (document, flag, want) in table {
+        let settings = loaded(document, &[], &[flag]).unwrap_or_else(|rejected| panic!("{want}: {}", rejected.error));
+        let got = match settings.source.kind {
+            SourceKind::Git(_) => "git",
+            SourceKind::Directory(_) => "directory",
+            SourceKind::Archive(archive) => match archive.from {
+                settings::ArchiveFrom::Url { .. } => "url",
+                settings::ArchiveFrom::Path(_) => "path",
+                settings::ArchiveFrom::Stdin => "stdin",
+            },
+            SourceKind::Empty => "empty",
+        };
+        assert_eq!(got, want, "{document}");
+    }
+}
+
+#[test]
+fn subdir_and_secret_go_to_whichever_source_there_is() {
+    let flags = [("source.*.subdir", json!("a/b"))];
+    for document in ["source: {directory: /src}\npush: none\n", "source: {directory: {path: /src, subdir: x}}\npush: none\n"] {
+        let SourceKind::Directory(directory) = loaded(document, &[("PODWRIGHT_SOURCE_SUBDIR", "env")], &flags).unwrap().source.kind else {
+            panic!()
+        };
+        assert_eq!((directory.path.to_str().unwrap(), directory.subdir.display().as_str()), ("/src", "a/b"));
+    }
+    let SourceKind::Git(git) = loaded(GOOD, &[("PODWRIGHT_SOURCE_SECRET", "/secrets/x")], &flags).unwrap().source.kind else { panic!() };
+    assert_eq!((git.secret.unwrap().to_str().unwrap(), git.subdir.display().as_str()), ("/secrets/x", "a/b"));
+    for document in ["source: {dockerfile: FROM scratch}\npush: none\n", "push: none\n"] {
+        assert_eq!(loaded(document, &[], &flags).unwrap_err().error.path(), "source");
+    }
+}
+
+#[test]
+fn no_push_and_destinations_outdo_each_other_by_strength() {
+    let none = "source: {directory: /src}\npush: none\n";
+    assert!(good(none).push.is_none());
+    let pushed = loaded(none, &[("PODWRIGHT_PUSH_DESTINATIONS", "a.b/c")], &[]).unwrap();
+    assert_eq!(pushed.push.unwrap().destinations.len(), 1);
+    let kept = loaded(GOOD, &[("PODWRIGHT_PUSH", "none"), ("PODWRIGHT_PUSH_SECRET", "/secrets/r")], &[]).unwrap();
+    assert!(kept.push.is_none());
+    assert_eq!(kept.registry_secret.unwrap().to_str(), Some("/secrets/r"), "base images need credentials too");
+    let both = loaded(GOOD, &[("PODWRIGHT_PUSH", "none"), ("PODWRIGHT_PUSH_DESTINATIONS", "a.b/c")], &[]);
+    assert_eq!(both.unwrap_err().error.path(), "push");
+    let again = loaded(GOOD, &[("PODWRIGHT_PUSH", "none")], &[("push.destinations", json!(["a.b/c"]))]).unwrap();
+    assert_eq!(again.push.unwrap().destinations[0].to_string(), "a.b/c:latest");
+    assert!(good("source: {directory: /src}\nbuild: {keep: [web]}\n").push.is_none(), "kept is enough");
+}
+
+#[test]
+fn permissions_come_from_flags_and_variables_together() {
+    let overrides = Overrides { allow: vec!["plain-http".into()], allow_paths: vec!["/in".into()], ..Overrides::default() };
+    let env = variables(&[
+        ("PODWRIGHT_REQUEST", "source: {git: {url: 'http://git/x.git', secret: /secrets/g}}\npush: none\n"),
+        ("PODWRIGHT_ALLOW", "insecure-registry=reg:5000, frontend=a.b/c"),
+        ("PODWRIGHT_ALLOW_PATH", "/secrets:/more"),
+    ]);
+    let settings = load(&overrides, &env, &mut std::io::empty()).unwrap();
+    assert_eq!(settings.policy.names(), ["plain-http", "insecure-registry=reg:5000", "frontend=a.b/c"]);
+    assert_eq!(settings.policy.roots().len(), 3);
+}

@@ -1,0 +1,131 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::*;
+
+fn with(files: &[(&str, &str)]) -> (tempfile::TempDir, SecretDir) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let secret = SecretDir::new(dir.path());
+    (dir, secret)
+}
+
+#[test]
+fn every_known_key_is_read_and_its_line_end_dropped() {
+    let (_dir, secret) = with(&[
+        ("username", "me\n"),
+        ("password", "p w\r\n"),
+        ("bearerToken", "t0k"),
+        (".dockerconfigjson", "{\n\"auths\": {}}\n"),
+        (".dockercfg", "{}"),
+        ("ca-bundle.crt", "-----BEGIN\n"),
+    ]);
+    let secrets = secret.read().unwrap();
+    let (username, password) = secrets.basic.unwrap();
+    assert_eq!((username.as_str(), password.expose_secret()), ("me", "p w"));
+    assert_eq!(secrets.token.unwrap().expose_secret(), "t0k");
+    assert_eq!(secrets.docker_config.unwrap().expose_secret(), "{\n\"auths\": {}}");
+    assert_eq!(secrets.docker_cfg.unwrap().expose_secret(), "{}");
+    assert_eq!(secrets.ca.unwrap(), b"-----BEGIN\n");
+}
+
+#[test]
+fn a_rotated_secret_is_read_anew() {
+    let (dir, secret) = with(&[("token", "first")]);
+    assert_eq!(secret.read().unwrap().token.unwrap().expose_secret(), "first");
+    fs::write(dir.path().join("token"), "second").unwrap();
+    assert_eq!(secret.read().unwrap().token.unwrap().expose_secret(), "second");
+}
+
+#[test]
+fn what_cannot_be_used_is_named_without_its_value() {
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[("username", "hush")], "without a password"),
+        (&[("password", "hush")], "without a username"),
+        (&[("username", "hu:sh"), ("password", "hush")], "colon"),
+        (&[("token", "hush\nhush")], "control character"),
+        (&[("token", "\n")], "is empty"),
+        (&[("tls.crt", "hush"), ("tls.key", "hush")], "holds only tls.crt, tls.key, which this version does not use yet"),
+        (&[("ssh-privatekey", "hush"), ("known_hosts", "hush")], "ssh-privatekey, known_hosts"),
+        (&[("passwort", "hush")], "no key that is known"),
+        (&[], "no key that is known"),
+        (&[(".git-credentials", "https://me:ok@a.b\nhush")], "line 2: it is not a URL"),
+        (&[(".git-credentials", "https://hush@a.b")], "no password"),
+        (&[(".git-credentials", "ftp://me:hush@a.b")], "https"),
+        (&[(".git-credentials", "https://me:hush%0a@a.b")], "control character"),
+    ];
+    for (files, want) in table {
+        let (_dir, secret) = with(files);
+        let error = secret.read().unwrap_err();
+        let text = format!("{error} {error:?} {:?}", error.fix());
+        assert!(error.to_string().contains(want), "{error}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn keys_of_later_versions_do_not_stand_in_the_way() {
+    let (_dir, secret) = with(&[("tls.crt", "x"), ("tls.key", "x"), ("ca.crt", "pem")]);
+    assert_eq!(secret.read().unwrap().ca.unwrap(), b"pem");
+}
+
+#[test]
+fn missing_closed_and_foreign_places_are_told_apart() {
+    let (dir, _) = with(&[("file", "x")]);
+    assert!(matches!(SecretDir::new(dir.path().join("none")).read(), Err(SecretError::Missing { .. })));
+    assert!(matches!(SecretDir::new(dir.path().join("file")).read(), Err(SecretError::NotADirectory { .. })));
+    assert!(matches!(SecretDir::new("/proc/self").read(), Err(SecretError::Forbidden(_))));
+    symlink("/proc/version", dir.path().join("token")).unwrap();
+    assert!(matches!(SecretDir::new(dir.path()).read(), Err(SecretError::Forbidden(_))));
+}
+
+#[test]
+fn a_permission_problem_names_user_and_mode() {
+    if rustix::process::geteuid().is_root() {
+        // Root reads everything; the end-to-end tests run as nobody.
+        let text = file_denied("/etc/shadow");
+        assert!(text.contains("uid 0") && text.contains("mode 0"), "{text}");
+        return;
+    }
+    let (dir, secret) = with(&[("token", "x")]);
+    fs::set_permissions(dir.path().join("token"), fs::Permissions::from_mode(0o0)).unwrap();
+    let text = secret.read().unwrap_err().to_string();
+    assert!(text.contains("mode 0000") && text.contains("uid"), "{text}");
+}
+
+fn file_denied(path: &str) -> String {
+    file::denied(Path::new(path)).to_string()
+}
+
+#[test]
+fn a_secret_file_has_a_bound_and_is_no_pipe() {
+    let (dir, secret) = with(&[]);
+    fs::File::create(dir.path().join("token")).unwrap().set_len(crate::support::limits::SECRET_BYTES + 1).unwrap();
+    assert!(matches!(secret.read(), Err(SecretError::TooLarge { .. })));
+    fs::remove_file(dir.path().join("token")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("token"), rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
+        .unwrap();
+    assert!(matches!(secret.read(), Err(SecretError::Malformed { .. })));
+}
+
+#[test]
+fn stored_credentials_stay_with_their_origin() {
+    let (_dir, secret) = with(&[(
+        ".git-credentials",
+        "# mine\n\nhttps://me:p%40ss@Git.Example.com\nhttps://you:other@git.example.com/\nhttps://me:third@git.example.com:8443\n",
+    )]);
+    let secrets = secret.read().unwrap();
+    let find = |url: &str| secrets.stored_for(&Url::parse(url).unwrap()).map(|line| line.password.expose_secret().to_owned());
+    assert_eq!(find("https://git.example.com:443/a.git").as_deref(), Some("p@ss"));
+    assert_eq!(find("https://you@git.example.com/a.git").as_deref(), Some("other"));
+    assert_eq!(find("https://git.example.com:8443/a.git").as_deref(), Some("third"));
+    for other in ["http://git.example.com/a", "https://git.example.com.evil.org/a", "https://example.com/a", "https://he@git.example.com/"]
+    {
+        assert_eq!(find(other), None, "{other}");
+    }
+}
