@@ -70,8 +70,9 @@ pub fn resolve(text: &str) -> Result<Context, UsageError> {
 }
 
 fn url(text: &str, before_fragment: &str, fragment: Option<&str>) -> Result<Context, UsageError> {
-    let path = before_fragment.split('?').next().unwrap_or_default();
-    let git = path.trim_end_matches('/').ends_with(".git") || !before_fragment.to_ascii_lowercase().starts_with("http");
+    let lower = before_fragment.to_ascii_lowercase();
+    let path = lower.split('?').next().unwrap_or_default().trim_end_matches('/');
+    let git = path.strip_suffix(".git").is_some() || !lower.starts_with("http");
     if git {
         let (revision, subdir) = fragment.map_or((None, None), |fragment| {
             let (revision, subdir) = fragment.split_once(':').map_or((fragment, None), |(revision, subdir)| (revision, Some(subdir)));

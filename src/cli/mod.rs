@@ -14,8 +14,8 @@ mod version;
 use std::ffi::OsString;
 use std::io::Read;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{BuildArgs, Cli, Sub};
 pub use args::{Progress, SchemaOf};
@@ -70,7 +70,9 @@ impl Classified for UsageError {
 /// Understands the arguments, the program's name first. The environment is asked for `PODWRIGHT_PROGRESS`, and for build
 /// arguments that are named without a value.
 pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Environment) -> Result<Command, UsageError> {
-    let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
+    let args = with_command(args.into_iter().collect());
+    let matches = flags(args.iter().any(|arg| arg == "--help")).try_get_matches_from(args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return answered_by_clap(&error),
     };
@@ -110,12 +112,22 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// With the long end to the help of what has many flags. clap's own long help would give each flag three lines.
+fn flags(long: bool) -> clap::Command {
+    let command = Cli::command();
+    if !long {
+        return command;
+    }
+    ["build", "plan"].into_iter().fold(command, |all, name| all.mut_subcommand(name, |one| one.after_help(help::whole(args::EXAMPLE))))
+}
+
 fn answered_by_clap(error: &clap::Error) -> Result<Command, UsageError> {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Command::Help(text)),
         _ => {
             // clap's own text is a message, tips and the usage; the first is the message.
+            let text = without_userinfo(&text);
             let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
             let tips: Vec<&str> = rest.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).collect();
             let fix =
@@ -123,6 +135,19 @@ fn answered_by_clap(error: &clap::Error) -> Result<Command, UsageError> {
             Err(UsageError::new(message.strip_prefix("error: ").unwrap_or(message).trim(), &fix))
         }
     }
+}
+
+/// clap shows the argument that it does not understand: in a URL it may hold a password.
+fn without_userinfo(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(part.len());
+        let start = part[..end].rfind('@').map_or(0, |at| at + 1);
+        clean.push_str("://");
+        clean.push_str(&part[start..]);
+    }
+    clean
 }
 
 fn invocation(args: BuildArgs, env: &dyn Environment) -> Result<Box<Invocation>, UsageError> {

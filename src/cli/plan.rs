@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
 use crate::config::address::UrlCredential;
+use crate::config::git::{CommitId, GitRef};
 use crate::config::settings::{ArchiveFrom, Builder, DEFAULT_TERMINATION_MESSAGE, GitSource, SourceKind, Verify};
 use crate::config::units::written;
+use crate::model::Digest;
 
 /// The plan as one document: `request` in the request's own words with every default filled in, and `would`.
 pub fn of(settings: &Settings) -> Value {
@@ -67,8 +69,8 @@ fn source(settings: &Settings) -> Value {
         SourceKind::Git(git) => json!({"git": {
             "url": git.address.shown(),
             "credential": credential(git.credential.as_ref()),
-            "ref": git.reference.as_ref().map_or("HEAD", |name| name.as_str()),
-            "commit": git.commit.as_ref().map(|id| id.as_str()),
+            "ref": git.reference.as_ref().map_or("HEAD", GitRef::as_str),
+            "commit": git.commit.as_ref().map(CommitId::as_str),
             "subdir": git.subdir.display(),
             "secret": git.secret,
         }}),
@@ -80,7 +82,7 @@ fn source(settings: &Settings) -> Value {
                 ArchiveFrom::Path(path) => json!({"path": path}),
                 ArchiveFrom::Stdin => json!({"stdin": true}),
             };
-            fields["sha256"] = json!(archive.sha256.as_ref().map(|digest| digest.hex()));
+            fields["sha256"] = json!(archive.sha256.as_ref().map(Digest::hex));
             fields["format"] = json!(archive.format);
             fields["stripComponents"] = json!(archive.strip_components);
             fields["subdir"] = json!(archive.subdir.display());
@@ -135,7 +137,7 @@ fn would(settings: &Settings) -> Vec<String> {
 }
 
 fn revision(git: &GitSource) -> String {
-    let name = git.reference.as_ref().map(|name| name.as_str());
+    let name = git.reference.as_ref().map(GitRef::as_str);
     match (name, &git.commit) {
         (Some(name), Some(commit)) => format!("{name}, if it is at {},", commit.as_str()),
         (None, Some(commit)) => format!("the commit {}", commit.as_str()),
