@@ -27,6 +27,7 @@
 //! The one idea: **never extract, re-emit**. No source is ever written out as files; the daemon is handed entries that were
 //! checked one by one, so there is no file system for a hostile archive or repository to attack.
 
+pub mod cli;
 pub mod config;
 pub mod context;
 pub mod engine;

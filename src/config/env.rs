@@ -78,9 +78,12 @@ pub fn ours(env: &dyn Environment, name: &str, twin: bool) -> Result<Option<Stri
 
 /// A file that the pod's author named; without the line end that editors leave.
 pub fn read(name: &str, path: &str) -> Result<String, ConfigError> {
-    let unreadable = |what: String| ConfigError::Unreadable { path: name.to_owned(), file: path.to_owned(), what };
-    let file = File::open(Path::new(path)).map_err(|cause| unreadable(cause.to_string()))?;
-    let mut text = bounded(file).map_err(unreadable)?;
+    // Somebody may have put the value where its file's name belongs.
+    let is_path = path.starts_with(['/', '.']) && !path.contains(|c: char| c.is_control() || c == '{');
+    let file = if is_path { path.to_owned() } else { format!("({} characters)", path.chars().count()) };
+    let unreadable = |what: String| ConfigError::Unreadable { path: name.to_owned(), file: file.clone(), what };
+    let opened = File::open(Path::new(path)).map_err(|cause| unreadable(cause.to_string()))?;
+    let mut text = bounded(opened).map_err(unreadable)?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     Ok(text)
 }

@@ -21,7 +21,9 @@ fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 /// Loads a document with variables and flags.
 fn loaded(document: &str, env: &[(&str, &str)], flags: &[(&str, Value)]) -> Result<Settings, Box<Rejected>> {
     let mut overrides = Overrides::default();
-    flags.iter().for_each(|(path, value)| overrides.layer.set(path, value.clone()));
+    for (path, value) in flags {
+        overrides.layer.set(path, value.clone());
+    }
     let mut env = variables(env);
     if !document.is_empty() {
         env.insert("PODWRIGHT_REQUEST".into(), document.into());

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::result::{Document, EngineInfo};
@@ -17,7 +18,7 @@ pub trait EventSink: Send + Sync {
 }
 
 /// How much an event matters to somebody who filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     Debug,
@@ -27,7 +28,7 @@ pub enum Level {
 }
 
 /// Every kind of event there is; `name()` is its name on the wire, the fields are its `data`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Event {
     RunStarted(RunStarted),
@@ -69,7 +70,7 @@ pub enum Event {
     RunFinished(Box<Document>),
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RunStarted {
     pub agent: String,
     pub request_digest: Digest,
@@ -81,7 +82,7 @@ pub struct RunStarted {
     pub traceparent: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PhaseFinished {
     pub phase: Phase,
     pub outcome: Outcome,
@@ -89,7 +90,7 @@ pub struct PhaseFinished {
 }
 
 /// Bytes and objects received so far, of a total where the server says one.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct SourceProgress {
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +102,7 @@ pub struct SourceProgress {
 }
 
 /// What of the context the daemon took.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct ContextSent {
     /// Bytes of file bodies that were sent.
     pub bytes: u64,
@@ -119,14 +120,14 @@ pub struct ContextSent {
     pub largest: Vec<LargeFile>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LargeFile {
     pub path: String,
     pub bytes: u64,
 }
 
 /// BuildKit's Vertex (moby/buildkit, api/services/control/control.proto); a classic step is mapped to it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Step {
     pub id: String,
     pub name: String,
@@ -142,7 +143,7 @@ pub struct Step {
 }
 
 /// BuildKit's VertexStatus.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct StepProgress {
     pub step: String,
     pub id: String,
@@ -152,7 +153,7 @@ pub struct StepProgress {
 }
 
 /// Whole lines of a step's output, without the line end; BuildKit's VertexLog.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct StepLog {
     pub step: String,
     /// 1 = standard output, 2 = standard error.
@@ -167,7 +168,7 @@ pub struct StepLog {
 }
 
 /// BuildKit's VertexWarning.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct StepWarning {
     pub step: String,
     pub message: String,
@@ -177,7 +178,7 @@ pub struct StepWarning {
     pub url: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ImageBuilt {
     pub image_id: ImageId,
     /// Bytes, as the engine counts them.
@@ -186,7 +187,7 @@ pub struct ImageBuilt {
     pub duration_ms: u64,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct PushProgress {
     pub r#ref: String,
     pub layer: String,
@@ -196,7 +197,7 @@ pub struct PushProgress {
     pub total: Option<u64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PushRetry {
     pub r#ref: Reference,
     /// The attempt that failed, from 1.
@@ -206,7 +207,7 @@ pub struct PushRetry {
     pub reason: String,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ImagePushed {
     pub r#ref: Reference,
     pub tag: String,

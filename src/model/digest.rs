@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A string that is not `sha256:<64 hex>` or `sha512:<128 hex>`.
@@ -11,9 +12,9 @@ use serde::Serialize;
 pub struct BadDigest(String);
 
 /// The digest of a blob or manifest as a registry names it, in lower case.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Digest(String);
+pub struct Digest(#[schemars(regex(pattern = "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$"))] String);
 
 impl Digest {
     /// Accepts the two algorithms of the OCI image specification.
@@ -57,9 +58,9 @@ impl fmt::Debug for Digest {
 }
 
 /// What the engine calls the image it built: opaque, though written like a digest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ImageId(String);
+pub struct ImageId(#[schemars(regex(pattern = "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$"))] String);
 
 impl ImageId {
     /// An engine's id is always written as a digest; anything else is no evidence of an image.

@@ -1,5 +1,6 @@
 //! What a failed run says of itself.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Phase, Reason};
@@ -19,7 +20,7 @@ pub trait Classified: std::error::Error {
 }
 
 /// The end of a run that did not succeed: the `error` event, the `error` of the result, the exit code.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Failure {
     pub reason: Reason,
     pub phase: Phase,

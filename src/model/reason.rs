@@ -147,6 +147,19 @@ impl Serialize for Reason {
     }
 }
 
+impl schemars::JsonSchema for Reason {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Reason".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut names: Vec<&str> = Self::all().map(Self::name).collect();
+        // Both signals have one name.
+        names.dedup();
+        schemars::json_schema!({"type": "string", "enum": names})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

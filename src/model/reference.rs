@@ -180,6 +180,16 @@ impl Serialize for Reference {
     }
 }
 
+impl schemars::JsonSchema for Reference {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Reference".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "description": "host[:port]/repository[:tag][@digest]", "maxLength": 512})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use super::{Digest, Failure, ImageId, Outcome, Phase, Reference};
 pub const SCHEMA: &str = "podwright/result/v1";
 
 /// `run.finished`'s data, the result file, and what every projection is made of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Document {
     pub schema: &'static str,
     pub run: String,
@@ -33,7 +33,7 @@ pub struct Document {
 }
 
 /// The image, as far as the run came.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Image {
     /// The engine's own name for it.
     pub image_id: ImageId,
@@ -59,7 +59,7 @@ pub struct Image {
 }
 
 /// How far one destination came.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TagResult {
     pub r#ref: Reference,
     pub status: TagStatus,
@@ -110,7 +110,8 @@ pub struct EngineInfo {
 }
 
 /// Milliseconds spent in each phase that was entered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(with = "std::collections::BTreeMap<Phase, u64>")]
 pub struct Timing(pub Vec<(Phase, u64)>);
 
 impl Serialize for Timing {
@@ -120,7 +121,7 @@ impl Serialize for Timing {
 }
 
 /// What became of the Dockerfile's steps.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Steps {
     pub total: u64,
     pub cached: u64,
@@ -129,7 +130,7 @@ pub struct Steps {
 }
 
 /// The step that ended the build.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FailedStep {
     pub name: String,
     /// The exit code of the step's own command.

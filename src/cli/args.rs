@@ -1,0 +1,223 @@
+//! The flags, as clap knows them. What is put where is in `fill`; what it means is `config`'s business.
+
+mod fill;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An example, in both helps.
+pub const EXAMPLE: &str = "\
+Example:
+  podwright --git https://git.example.com/team/web.git --ref main \\
+            --source-secret /secrets/git --registry-secret /secrets/registry \\
+            -d registry.example.com/team/web:1.2";
+
+#[derive(Debug, Parser)]
+#[command(name = "podwright", version, max_term_width = 110)]
+#[command(about = "Builds a container image on the node's Docker daemon, pushes it, and tells the truth about it")]
+#[command(after_help = super::help::overview(EXAMPLE))]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Sub,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sub {
+    /// The whole job: fetch, build, push, report. What a pod runs; also without the word `build`
+    #[command(after_help = super::help::brief(EXAMPLE))]
+    Build(Box<BuildArgs>),
+    /// Print the resolved, redacted request and what would be done; touches nothing
+    #[command(after_help = super::help::brief(EXAMPLE))]
+    Plan(Box<BuildArgs>),
+    /// Print a JSON Schema
+    Schema {
+        #[arg(value_name = "DOCUMENT")]
+        of: SchemaOf,
+    },
+    /// Print version, commit and linked libraries
+    Version {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a schema is printed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    Request,
+    Event,
+    Result,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Plain on a terminal, else JSON
+    #[default]
+    Auto,
+    /// One event a line
+    Json,
+    /// For people
+    Plain,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    build: BuildFlags,
+    #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Source")]
+struct SourceArgs {
+    /// A directory, an archive, `-`, or a URL ending in .git or .tar.gz; else use the flags
+    #[arg(value_name = "CONTEXT", group = "where", help_heading = "Arguments")]
+    context: Option<String>,
+    /// A repository, https://
+    #[arg(long, value_name = "URL", group = "where")]
+    git: Option<String>,
+    /// Branch, tag or full ref [default: HEAD]
+    #[arg(long, value_name = "REF")]
+    r#ref: Option<String>,
+    /// The commit; with --ref: the ref must lead there
+    #[arg(long, value_name = "ID")]
+    commit: Option<String>,
+    /// A tar or tar.gz: a path, an https:// URL, or - for standard input
+    #[arg(long, value_name = "WHERE", group = "where")]
+    archive: Option<String>,
+    /// The archive's digest
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// auto, tar or tar.gz
+    #[arg(long, value_name = "FORMAT")]
+    archive_format: Option<String>,
+    /// Drop this many leading components of names
+    #[arg(long, value_name = "N")]
+    strip_components: Option<u64>,
+    /// A directory mounted into this pod
+    #[arg(long, value_name = "DIR", group = "where")]
+    directory: Option<String>,
+    /// The directory of the source that is the context
+    #[arg(long, value_name = "PATH")]
+    subdir: Option<String>,
+    /// A directory with the source's credentials
+    #[arg(long, value_name = "DIR")]
+    source_secret: Option<String>,
+    /// The text of a Dockerfile; alone: an empty context
+    #[arg(long, value_name = "TEXT")]
+    inline_dockerfile: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build")]
+struct BuildFlags {
+    /// The Dockerfile, below the context [default: Dockerfile]
+    #[arg(short, long, value_name = "PATH")]
+    file: Option<String>,
+    /// The stage to build
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// KEY alone takes the value from the environment
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    build_arg: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE", help = "A label of the image")]
+    label: Vec<String>,
+    /// os/arch or os/arch/variant
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// auto, buildkit or classic
+    #[arg(long, value_name = "BUILDER")]
+    builder: Option<String>,
+    /// Look for newer base images
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pull: Option<bool>,
+    /// Run every step anew
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    no_cache: Option<bool>,
+    /// default or none
+    #[arg(long, value_name = "MODE")]
+    network: Option<String>,
+    /// Keep the image on the node under this name
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Push")]
+struct PushArgs {
+    /// Push under this name
+    #[arg(short, long, value_name = "NAME")]
+    destination: Vec<String>,
+    /// Push nothing
+    #[arg(long, conflicts_with = "destination")]
+    no_push: bool,
+    /// A directory with config.json or .dockerconfigjson
+    #[arg(long, value_name = "DIR")]
+    registry_secret: Option<String>,
+    /// Tries after the first [default: 5]
+    #[arg(long, value_name = "N")]
+    push_retries: Option<u64>,
+    /// No new try later than this [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    push_retry_within: Option<String>,
+    /// Who reads the tag back: auto, pod, engine or off
+    #[arg(long, value_name = "WHO")]
+    verify: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+struct RunArgs {
+    /// The request, YAML or JSON; - is standard input
+    #[arg(long, value_name = "FILE")]
+    request: Option<String>,
+    /// Shows in events and labels
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How progress is shown on standard output [default: auto]
+    #[arg(long, value_enum, value_name = "auto|json|plain", hide_possible_values = true)]
+    progress: Option<Progress>,
+    /// The run's own deadline, such as 1h30m
+    #[arg(long, value_name = "DURATION")]
+    deadline: Option<String>,
+    /// The one writable directory
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<String>,
+    /// Write the result document here
+    #[arg(long, value_name = "FILE")]
+    result_file: Option<String>,
+    /// Where the kubelet reads it [default: /dev/termination-log]
+    #[arg(long, value_name = "FILE")]
+    termination_message: Option<String>,
+    /// Bytes of the source, decompressed
+    #[arg(long, value_name = "SIZE")]
+    limit_source_bytes: Option<String>,
+    /// Entries of the source
+    #[arg(long, value_name = "N")]
+    limit_source_entries: Option<u64>,
+    /// Bytes of one file
+    #[arg(long, value_name = "SIZE")]
+    limit_object_bytes: Option<String>,
+    /// Decompressed bytes per compressed byte
+    #[arg(long, value_name = "N")]
+    limit_compression_ratio: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Operator")]
+struct OperatorArgs {
+    /// Allow what a request may ask for: plain-http, insecure-registry=HOST[:PORT], frontend=REF
+    #[arg(long, value_name = "PERMISSION")]
+    allow: Vec<String>,
+    /// Files that a request names are read below these directories only
+    #[arg(long, value_name = "DIR")]
+    allow_path: Vec<String>,
+}

@@ -1,0 +1,160 @@
+//! `podwright plan`: the request as it was understood, without its secrets, and what a run would do.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::Settings;
+use crate::config::address::UrlCredential;
+use crate::config::git::{CommitId, GitRef};
+use crate::config::settings::{ArchiveFrom, Builder, DEFAULT_TERMINATION_MESSAGE, GitSource, SourceKind, Verify};
+use crate::config::units::written;
+use crate::model::Digest;
+
+/// The plan as one document: `request` in the request's own words with every default filled in, and `would`.
+pub fn of(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "podwright/v1",
+        "requestDigest": settings.request_digest,
+        "request": request(settings),
+        "permissions": settings.policy.names(),
+        "allowedPaths": settings.policy.roots(),
+        "engine": settings.ambient.docker_host(),
+        "would": would(settings),
+    })
+}
+
+fn request(settings: &Settings) -> Value {
+    let build = &settings.build;
+    let mut push = match &settings.push {
+        Some(push) => json!({
+            "destinations": push.destinations,
+            "retries": {"max": push.retries.max, "within": written(push.retries.within)},
+            "verify": push.verify,
+        }),
+        // Base images need credentials without a push, too.
+        None if settings.registry_secret.is_some() => json!({"destinations": []}),
+        None => json!("none"),
+    };
+    if let (Some(push), Some(secret)) = (push.as_object_mut(), &settings.registry_secret) {
+        push.insert("secret".into(), json!(secret));
+    }
+    without_nulls(json!({
+        "name": settings.name,
+        "source": source(settings),
+        "build": {
+            "dockerfile": build.dockerfile.display(),
+            "target": build.target,
+            // An argument is no place for a secret, and has held one often enough.
+            "args": build.args.keys().map(|key| (key.clone(), json!("[not shown]"))).collect::<Map<_, _>>(),
+            "labels": build.labels,
+            "platform": build.platform,
+            "builder": build.builder,
+            "pull": build.pull,
+            "noCache": build.no_cache,
+            "network": build.network,
+            "keep": build.keep,
+        },
+        "push": push,
+        "workspace": settings.workspace,
+        "result": {
+            "file": settings.result.file,
+            "terminationMessage": settings.result.termination_message.as_deref().unwrap_or(DEFAULT_TERMINATION_MESSAGE.as_ref()),
+        },
+        "limits": settings.limits,
+        "deadline": settings.deadline.map(written),
+    }))
+}
+
+fn source(settings: &Settings) -> Value {
+    let mut source = match &settings.source.kind {
+        SourceKind::Git(git) => json!({"git": {
+            "url": git.address.shown(),
+            "credential": credential(git.credential.as_ref()),
+            "ref": git.reference.as_ref().map_or("HEAD", GitRef::as_str),
+            "commit": git.commit.as_ref().map(CommitId::as_str),
+            "subdir": git.subdir.display(),
+            "secret": git.secret,
+        }}),
+        SourceKind::Archive(archive) => {
+            let mut fields = match &archive.from {
+                ArchiveFrom::Url { address, credential: given, secret } => {
+                    json!({"url": address.shown(), "credential": credential(given.as_ref()), "secret": secret})
+                }
+                ArchiveFrom::Path(path) => json!({"path": path}),
+                ArchiveFrom::Stdin => json!({"stdin": true}),
+            };
+            fields["sha256"] = json!(archive.sha256.as_ref().map(Digest::hex));
+            fields["format"] = json!(archive.format);
+            fields["stripComponents"] = json!(archive.strip_components);
+            fields["subdir"] = json!(archive.subdir.display());
+            json!({"archive": fields})
+        }
+        SourceKind::Directory(directory) => json!({"directory": {"path": directory.path, "subdir": directory.subdir.display()}}),
+        SourceKind::Empty => json!({}),
+    };
+    source["dockerfile"] = json!(settings.source.dockerfile);
+    source
+}
+
+/// What a run would do, in order, in plain words.
+fn would(settings: &Settings) -> Vec<String> {
+    let mut steps = vec![format!("connect to the Docker daemon at {}", settings.ambient.docker_host())];
+    steps.push(match &settings.source.kind {
+        SourceKind::Git(git) => format!("fetch {} of {}", revision(git), git.address.shown()),
+        SourceKind::Archive(archive) => match &archive.from {
+            ArchiveFrom::Url { address, .. } => format!("fetch the archive {}", address.shown()),
+            ArchiveFrom::Path(path) => format!("read the archive {}", path.display()),
+            ArchiveFrom::Stdin => "read an archive from standard input".into(),
+        },
+        SourceKind::Directory(directory) => format!("read the directory {}", directory.path.display()),
+        SourceKind::Empty => "take an empty context".into(),
+    });
+    let dockerfile = match settings.source.dockerfile {
+        Some(_) => "the inline Dockerfile".to_owned(),
+        None => settings.build.dockerfile.display(),
+    };
+    let with = match settings.build.builder {
+        Builder::Auto => "BuildKit where the engine has it, else the classic builder",
+        Builder::Buildkit => "BuildKit",
+        Builder::Classic => "the classic builder",
+    };
+    steps.push(format!("build {dockerfile} with {with}"));
+    steps.extend(settings.build.keep.iter().map(|name| format!("keep the image on the node as {name}")));
+    match &settings.push {
+        Some(push) => {
+            steps.extend(push.destinations.iter().map(|name| format!("push {name}")));
+            steps.push(match push.verify {
+                Verify::Auto => "read each tag back from this pod, else through the daemon".into(),
+                Verify::Pod => "read each tag back from this pod".into(),
+                Verify::Engine => "read each tag back through the daemon".into(),
+                Verify::Off => "not read any tag back: the result would say unverified".to_owned(),
+            });
+        }
+        None => steps.push("push nothing".into()),
+    }
+    let file = settings.result.file.as_ref().map(|path| format!("write the result to {}", path.display()));
+    steps.extend(file);
+    steps
+}
+
+fn revision(git: &GitSource) -> String {
+    let name = git.reference.as_ref().map(GitRef::as_str);
+    match (name, &git.commit) {
+        (Some(name), Some(commit)) => format!("{name}, if it is at {},", commit.as_str()),
+        (None, Some(commit)) => format!("the commit {}", commit.as_str()),
+        (name, None) => name.unwrap_or("HEAD").to_owned(),
+    }
+}
+
+fn credential(given: Option<&UrlCredential>) -> Option<String> {
+    given.map(|credential| format!("from the url, for {} alone", credential.origin))
+}
+
+/// What nobody gave is left out.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, without_nulls(value))).collect(),
+        ),
+        other => other,
+    }
+}
