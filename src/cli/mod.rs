@@ -6,6 +6,7 @@
 mod args;
 mod context;
 mod help;
+pub mod logging;
 mod plan;
 pub mod render;
 mod schema;

@@ -60,7 +60,7 @@ fn request(settings: &Settings) -> Value {
             "terminationMessage": settings.result.termination_message.as_deref().unwrap_or(DEFAULT_TERMINATION_MESSAGE.as_ref()),
         },
         "limits": settings.limits,
-        "deadline": settings.deadline.map(written),
+        "deadline": written(settings.deadline),
     }))
 }
 

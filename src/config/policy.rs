@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::context::dockerfile::frontend::{Allowed, frontend_allowed};
 use crate::model::Reference;
 use crate::support::guard::{Guard, resolve};
 
@@ -13,9 +14,6 @@ const NAMES: [&str; 4] = ["plain-http", "insecure-registry=", "frontend=", "host
 /// Those of the contract that are not.
 const NOT_BUILT: [&str; 6] = ["git-protocol", "security-opts", "cgroup-parent", "credential-helpers", "post-build-hook", "prune"];
 
-/// The frontend that needs no permission: Docker's own (docs.docker.com, "Custom Dockerfile syntax").
-const OWN_FRONTEND: &str = "docker.io/docker/dockerfile";
-
 /// The operator's word. `Policy::default()` allows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -25,16 +23,9 @@ pub struct Policy {
     pub insecure_registries: Vec<String>,
     /// `RUN` steps in the node's network.
     pub host_network: bool,
-    frontends: Vec<Frontend>,
+    frontends: Vec<Allowed>,
     roots: Vec<PathBuf>,
     guard: Guard,
-}
-
-#[derive(Clone, Debug)]
-struct Frontend {
-    reference: Reference,
-    /// Allowed with any tag, since the operator named none.
-    any_tag: bool,
 }
 
 impl Policy {
@@ -63,14 +54,14 @@ impl Policy {
         Ok(())
     }
 
+    /// The frontend images that may run a build, beside Docker's own.
+    pub fn frontends(&self) -> &[Allowed] {
+        &self.frontends
+    }
+
     /// Whether this frontend image may run a build: what a `syntax` line or `BUILDKIT_SYNTAX` names.
     pub fn permits_frontend(&self, name: &str) -> bool {
-        let Ok(wanted) = Reference::parse(name) else { return false };
-        wanted.name() == OWN_FRONTEND
-            || self
-                .frontends
-                .iter()
-                .any(|allowed| if allowed.any_tag { allowed.reference.name() == wanted.name() } else { allowed.reference == wanted })
+        frontend_allowed("", name, &self.frontends).is_ok()
     }
 
     /// Whether a registry may be spoken to without TLS that holds.
@@ -111,8 +102,7 @@ impl Policy {
         let switches = [(self.plain_http, "plain-http"), (self.host_network, "host-network")];
         let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
         let registries = self.insecure_registries.iter().map(|host| format!("insecure-registry={host}"));
-        let frontends = self.frontends.iter().map(|f| if f.any_tag { f.reference.name() } else { f.reference.to_string() });
-        switches.chain(registries).chain(frontends.map(|name| format!("frontend={name}"))).collect()
+        switches.chain(registries).chain(self.frontends.iter().map(|allowed| format!("frontend={allowed}"))).collect()
     }
 
     /// The directories that files may be read from; empty where there is no such bound.
@@ -140,16 +130,14 @@ fn registry_host(from: &str, host: &str) -> Result<String, ConfigError> {
     }
 }
 
-fn frontend(from: &str, name: &str) -> Result<Frontend, ConfigError> {
-    let reference = Reference::parse(name).map_err(|why| {
+fn frontend(from: &str, name: &str) -> Result<Allowed, ConfigError> {
+    Allowed::parse(name).map_err(|why| {
         ConfigError::invalid(
             from,
             format!("{} is not an image: {why}", shown(name)),
             "write frontend=REPOSITORY or frontend=REPOSITORY:TAG",
         )
-    })?;
-    let last = name.rsplit('/').next().unwrap_or(name);
-    Ok(Frontend { any_tag: !last.contains([':', '@']), reference })
+    })
 }
 
 fn bad_name(from: &str, word: &str, has_value: bool) -> ConfigError {

@@ -30,7 +30,7 @@ pub struct Request {
     pub result: ResultSinks,
     #[serde(default)]
     pub limits: LimitsDoc,
-    /// The run's own deadline, such as `1h30m` or `90s`.
+    /// The run's own deadline, such as `1h30m` or `90s`; `1h` by default.
     pub deadline: Option<String>,
 }
 

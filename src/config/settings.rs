@@ -31,7 +31,8 @@ pub struct Settings {
     pub workspace: Vec<PathBuf>,
     pub result: ResultSinks,
     pub limits: Limits,
-    pub deadline: Option<Duration>,
+    /// An hour where the request says none: no run waits for ever.
+    pub deadline: Duration,
     pub policy: Policy,
     pub ambient: Ambient,
     /// SHA-256 of the merged request, canonical JSON, without the credentials of URLs: equal requests are equal here.
@@ -147,6 +148,9 @@ pub struct ResultSinks {
 
 /// Where the kubelet reads it unless the pod says otherwise (kubernetes.io, "Determine the Reason for Pod Failure").
 pub const DEFAULT_TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// The deadline that nobody set.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_hours(1);
 
 /// The name of the Dockerfile that nobody named.
 pub const DEFAULT_DOCKERFILE: &str = "Dockerfile";

@@ -74,7 +74,7 @@ deadline: 1h30m
     assert_eq!((push.destinations.len(), push.retries.max, push.retries.within.as_secs()), (2, 3, 300));
     assert_eq!(push.verify, settings::Verify::Off);
     assert_eq!((settings.limits.source_bytes, settings.limits.object_bytes), (512 << 20, 1 << 20));
-    assert_eq!(settings.deadline.unwrap().as_secs(), 5400);
+    assert_eq!(settings.deadline.as_secs(), 5400);
     assert_eq!(settings.registry_secret.as_deref(), Some(std::path::Path::new("/secrets/registry")));
 }
 
@@ -87,7 +87,7 @@ fn what_nobody_says_has_the_contracts_default() {
     assert_eq!(settings.push.unwrap().retries, settings::Retries::default());
     assert_eq!(settings.workspace, ["/scratch", "/workspace", "/tmp"].map(std::path::PathBuf::from));
     assert_eq!(settings.limits, crate::support::limits::Limits::default());
-    assert!(settings.deadline.is_none() && settings.result == ResultSinks::default());
+    assert!(settings.deadline.as_secs() == 3600 && settings.result == ResultSinks::default());
 }
 
 #[test]

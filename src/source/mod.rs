@@ -7,6 +7,7 @@ pub mod empty;
 pub mod git;
 
 use crate::model::{Classified, Reason};
+use crate::net::NetError;
 
 /// Why a source did not become a tree; each kind of source has its own words for it.
 #[derive(Debug, thiserror::Error)]
@@ -34,5 +35,15 @@ impl Classified for SourceError {
             Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
         }
+    }
+}
+
+/// What a failure of the network is to a source.
+fn reason_of(cause: &NetError) -> Reason {
+    match cause {
+        NetError::Redirect { .. } | NetError::TooLarge { .. } => Reason::SourceRefused,
+        NetError::Settings(_) => Reason::SecretInvalid,
+        NetError::Cancelled => Reason::Internal,
+        _ => Reason::SourceUnavailable,
     }
 }

@@ -3,10 +3,11 @@
 pub mod atomic;
 pub mod backoff;
 pub mod clock;
-pub mod json;
 pub mod guard;
+pub mod json;
 pub mod limits;
 pub mod patterns;
 pub mod redact;
-pub mod selection;
+pub mod run_id;
 pub mod secretdir;
+pub mod selection;

@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::layer::Merged;
 use super::policy::Policy;
 use super::request::{LimitsDoc, Request, Size};
-use super::settings::{ResultSinks, Settings};
+use super::settings::{DEFAULT_DEADLINE, ResultSinks, Settings};
 use super::units;
 use crate::model::Digest;
 use crate::support::limits::Limits;
@@ -40,7 +40,7 @@ pub fn resolve(merged: Merged, policy: Policy, ambient: Ambient) -> Result<Setti
         workspace: workspace(request.workspace.as_deref(), &policy, &ambient)?,
         result: sinks(request.result.file.as_deref(), request.result.termination_message.as_deref(), &policy)?,
         limits: limits(&request.limits)?,
-        deadline: request.deadline.map(|text| deadline(&text)).transpose()?,
+        deadline: request.deadline.map_or(Ok(DEFAULT_DEADLINE), |text| deadline(&text))?,
         policy,
         ambient,
     })

@@ -18,7 +18,7 @@ fn each_field_comes_from_the_strongest_place_that_names_it() {
     let settings = loaded(&document, &env, &flags).unwrap();
     assert_eq!(settings.name.as_deref(), Some("flag"));
     assert_eq!(settings.build.target.as_deref(), Some("env"));
-    assert_eq!(settings.deadline.unwrap().as_secs(), 60);
+    assert_eq!(settings.deadline.as_secs(), 60);
     assert!(!settings.build.pull);
     let args: Vec<_> = settings.build.args.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(args, ["A=doc", "B=env", "C=flag", "D=flag"]);

@@ -41,6 +41,12 @@ impl Allowed {
     }
 }
 
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.every_version { f.write_str(&self.reference.name()) } else { self.reference.fmt(f) }
+    }
+}
+
 /// Whether this image may be the frontend. `place` says where it is named, for the message.
 pub fn frontend_allowed(place: &str, image: &str, allowed: &[Allowed]) -> Result<(), ContextError> {
     let named = Reference::parse(image).map_err(|error| ContextError::Syntax {

@@ -46,9 +46,12 @@ async fn run<K: Keychain + 'static>(
     const DOING: &str = "build";
     // The session first: a build that names a session the daemon does not know yet fails.
     let session = session::open(client, served, Arc::clone(keychain)).await?;
-    let mut query = query::build(spec, dockerfile);
-    query.append_pair("version", "2").append_pair("remote", "client-session").append_pair("session", session.id());
-    let request = client.request(Method::POST, &format!("/build?{}", query.finish()));
+    let query = query::build(spec, dockerfile)
+        .append_pair("version", "2")
+        .append_pair("remote", "client-session")
+        .append_pair("session", session.id())
+        .finish();
+    let request = client.request(Method::POST, &format!("/build?{query}"));
     let answer = client.send(DOING, request.body(no_body())).await?;
     if !answer.response.status().is_success() {
         let (_, message) = client::refusal(DOING, answer.response).await;

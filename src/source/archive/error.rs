@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Classified, Digest, Reason};
+use crate::net::{NetError, RedactedUrl};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -20,6 +21,20 @@ pub enum ArchiveError {
         #[source]
         cause: io::Error,
     },
+    #[error("{url} could not be fetched by this pod")]
+    Net {
+        url: RedactedUrl,
+        #[source]
+        cause: NetError,
+    },
+    #[error("{url} has no archive (status {status})")]
+    NotFound { url: RedactedUrl, status: u16 },
+    #[error("{url} {} (status {status})", if *.authenticated { "refused the credential" } else { "wants a credential" })]
+    Auth { url: RedactedUrl, status: u16, authenticated: bool },
+    #[error("{url} failed with status {status}")]
+    Server { url: RedactedUrl, status: u16 },
+    #[error("{url} answered with status {status}, which is no archive")]
+    Answer { url: RedactedUrl, status: u16 },
     #[error("the workspace {path:?} of this pod cannot take the archive")]
     Workspace {
         path: PathBuf,
@@ -87,7 +102,10 @@ impl Classified for ArchiveError {
     fn reason(&self) -> Reason {
         match self {
             Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
-            Self::NoSubdir(_) => Reason::SourceNotFound,
+            Self::NoSubdir(_) | Self::NotFound { .. } | Self::Answer { .. } => Reason::SourceNotFound,
+            Self::Auth { .. } => Reason::SourceAuth,
+            Self::Net { cause, .. } => crate::source::reason_of(cause),
+            Self::Server { .. } => Reason::SourceUnavailable,
             Self::Input { .. } => Reason::SourceUnavailable,
             Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,
             Self::Digest { .. } | Self::Size { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
@@ -105,6 +123,9 @@ impl Classified for ArchiveError {
                 "the whole archive is kept in the workspace, decompressed: give it more room, or name another"
             }
             Self::Workspace { .. } => "the workspace has to be a directory that the agent's user can write",
+            Self::Net { cause, .. } => return cause.hint(),
+            Self::Auth { authenticated: false, .. } => "give the credential in source.archive.secret, or use a presigned URL",
+            Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this archive",
             Self::Truncated(_) => "the upload or the file is incomplete: make it again",
             Self::Limit { .. } => "raise the limit if the archive can be trusted",
             _ => return None,

@@ -10,6 +10,7 @@
 //! What the archive's entries may do is decided in one place, `trie`; since what is shipped is made anew from the index, no later
 //! reader can see other files in it than this one did.
 
+mod download;
 mod error;
 mod format;
 mod gzip;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Digest, TreePath};
 use crate::support::limits::Limits;
 
+pub use download::{Download, download};
 pub use error::ArchiveError;
 pub use tree::ArchiveTree;
 

@@ -67,10 +67,7 @@ impl Classified for GitError {
             Self::NotFound { .. } | Self::NotGit { .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Revision { .. } => Reason::RevisionNotFound,
-            Self::Net { cause, .. } => match cause {
-                NetError::Redirect { .. } => Reason::SourceRefused,
-                _ => Reason::SourceUnavailable,
-            },
+            Self::Net { cause, .. } => crate::source::reason_of(cause),
             Self::Server { .. } | Self::Broken { .. } | Self::Moving { .. } => Reason::SourceUnavailable,
             Self::Unsupported { .. } => Reason::Unsupported,
             Self::Limit { .. } => Reason::SourceRefused,

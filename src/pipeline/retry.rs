@@ -1,0 +1,123 @@
+//! What is tried again, how often and how long: the one place that decides it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::{Classified, Reason};
+use crate::support::backoff::{Backoff, random};
+
+/// The bounds of trying again.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Tries in all, the first included.
+    pub attempts: u32,
+    /// No try begins later than this after the first.
+    pub within: Duration,
+    pub backoff: Backoff,
+}
+
+impl Policy {
+    /// For reading a source over a network.
+    pub const SOURCE: Self = Self {
+        attempts: 3,
+        within: Duration::from_secs(120),
+        backoff: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(10) },
+    };
+}
+
+/// A failure that is worth another try of the same thing. A tag that another run moved is retried because it is set anew.
+fn is_transient(reason: Reason) -> bool {
+    matches!(reason, Reason::SourceUnavailable | Reason::PushUnavailable | Reason::DigestMismatch)
+}
+
+/// What one try that will be followed by another looked like.
+pub struct Failed<'a, E> {
+    /// From 1.
+    pub attempt: u32,
+    pub of: u32,
+    pub delay: Duration,
+    pub error: &'a E,
+}
+
+/// Runs the operation until it succeeds, fails for good, or the policy ends; the last error is the one that is returned.
+/// Says each failed try that another one follows, and how many tries it took.
+pub async fn retrying<T, E: Classified>(
+    policy: Policy,
+    mut operation: impl AsyncFnMut(u32) -> Result<T, E>,
+    mut say: impl FnMut(Failed<'_, E>),
+) -> Result<(T, u32), E> {
+    let begun = Instant::now();
+    let mut attempt = 1;
+    loop {
+        let error = match operation(attempt).await {
+            Ok(value) => return Ok((value, attempt)),
+            Err(error) => error,
+        };
+        let delay = policy.backoff.after(attempt, random());
+        if !is_transient(error.reason()) || attempt >= policy.attempts || begun.elapsed() + delay > policy.within {
+            return Err(error);
+        }
+        say(Failed { attempt, of: policy.attempts, delay, error: &error });
+        tokio::time::sleep(delay).await;
+        attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("try {0}")]
+    struct Flaky(u32, Reason);
+
+    impl Classified for Flaky {
+        fn reason(&self) -> Reason {
+            self.1
+        }
+    }
+
+    const POLICY: Policy = Policy {
+        attempts: 4,
+        within: Duration::from_secs(60),
+        backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) },
+    };
+
+    async fn attempts(policy: Policy, mut outcome: impl FnMut(u32) -> Result<u32, Flaky>) -> (Result<(u32, u32), Flaky>, u32) {
+        let mut said = 0;
+        let result = retrying(policy, async |attempt| outcome(attempt), |_| said += 1).await;
+        (result, said)
+    }
+
+    #[tokio::test]
+    async fn a_transient_failure_is_tried_again_until_it_is_well() {
+        let (result, said) = attempts(POLICY, |n| if n < 3 { Err(Flaky(n, Reason::PushUnavailable)) } else { Ok(n) }).await;
+        assert_eq!((result.unwrap(), said), ((3, 3), 2));
+    }
+
+    #[tokio::test]
+    async fn the_last_error_is_the_one_that_is_told() {
+        let (result, said) = attempts(POLICY, |n| Err(Flaky(n, Reason::PushUnavailable))).await;
+        assert_eq!((result.unwrap_err().0, said), (4, 3));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_get_better_is_tried_once_even_after_a_transient_failure() {
+        let (result, said) = attempts(POLICY, |n| Err(Flaky(n, Reason::PushAuth))).await;
+        assert_eq!((result.unwrap_err().0, said), (1, 0));
+        let (result, said) = attempts(POLICY, |n| Err(Flaky(n, if n == 1 { Reason::PushUnavailable } else { Reason::PushDenied }))).await;
+        assert_eq!((result.unwrap_err().0, said), (2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_try_begins_after_the_time_is_up() {
+        let slow = Policy {
+            within: Duration::from_secs(3),
+            backoff: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
+            ..POLICY
+        };
+        let (result, _) = attempts(slow, |n| Err(Flaky(n, Reason::SourceUnavailable))).await;
+        assert_eq!(result.unwrap_err().0, 2);
+    }
+}

@@ -1,0 +1,236 @@
+//! The story of a run, from the settings to the document.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::cancel::{Cancel, GRACE};
+use super::draft::Draft;
+use super::preflight::Workspace;
+use super::tidy::{Names, temporary_name};
+use super::{build, fetch, publish, registries};
+use crate::config::{Settings, settings};
+use crate::engine::docker::{Builder, ConnectOptions, Docker};
+use crate::engine::{Built, Engine};
+use crate::event::{Event, EventSink, ImageBuilt, RunStarted, millis};
+use crate::model::result::{Document, Image, TagResult, TagStatus};
+use crate::model::tree::SourceTree;
+use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Reference};
+use crate::registry::DockerKeychain;
+use crate::report;
+use crate::support::redact::Redactor;
+
+/// What a run is given beside its settings.
+#[derive(Clone)]
+pub struct Services {
+    /// The run's id.
+    pub run: String,
+    pub events: Arc<dyn EventSink>,
+    pub redactor: Arc<Redactor>,
+    pub cancel: Cancel,
+}
+
+/// Where the story takes place: what outlives it, however it ends.
+struct Site<'a> {
+    settings: Arc<Settings>,
+    services: &'a Services,
+    draft: Draft,
+    names: Names,
+    keychain: Arc<DockerKeychain>,
+    engine: Option<Arc<Docker<DockerKeychain>>>,
+    workspace: Option<Workspace>,
+}
+
+/// Runs to the end, whatever that is. The document is what `run.finished` said.
+pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
+    let events = &services.events;
+    events.emit(Event::RunStarted(RunStarted {
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+        request_digest: settings.request_digest.clone(),
+        name: settings.name.clone(),
+        deadline_ms: Some(millis(settings.deadline)),
+        traceparent: settings.ambient.traceparent.clone(),
+    }));
+    let deadline = tokio::time::sleep(settings.deadline);
+    let mut site = Site::new(settings, services);
+    let end = tokio::select! {
+        biased;
+        cause = services.cancel.cancelled() => Err(cause),
+        () = deadline => Err(Reason::DeadlineExceeded),
+        told = site.tell() => Ok(told),
+    };
+    let told = match end {
+        Ok(told) => told,
+        Err(cause) => Err(site.stop(cause)),
+    };
+    site.end(told).await
+}
+
+impl<'a> Site<'a> {
+    fn new(settings: Arc<Settings>, services: &'a Services) -> Self {
+        Self {
+            services,
+            draft: Draft::new(Arc::clone(&services.events)),
+            names: Names::default(),
+            keychain: Arc::new(registries::keychain(&settings, Arc::clone(&services.redactor))),
+            settings,
+            engine: None,
+            workspace: None,
+        }
+    }
+
+    /// The story.
+    async fn tell(&mut self) -> Result<(), Failure> {
+        self.draft.enter(Phase::Prepare);
+        let engine = self.prepare().await?;
+        self.draft.enter(Phase::Fetch);
+        let source = self.fetch().await?;
+        self.draft.enter(Phase::Build);
+        let id = self.build(&engine, source).await?;
+        self.draft.enter(Phase::Push);
+        self.push(&engine, &id).await?;
+        self.keep(&engine, &id).await
+    }
+
+    async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
+        let options = ConnectOptions {
+            host: self.settings.ambient.docker_host.clone(),
+            api_version: self.settings.ambient.docker_api_version.clone(),
+        };
+        let wish = match self.settings.build.builder {
+            settings::Builder::Auto => None,
+            settings::Builder::Buildkit => Some(Builder::BuildKit),
+            settings::Builder::Classic => Some(Builder::Classic),
+        };
+        let connected = Docker::connect(&options, wish, Arc::clone(&self.keychain), Arc::clone(&self.services.events)).await;
+        let engine = Arc::new(connected.map_err(|error| self.failure(&error))?);
+        self.services.events.emit(Event::EngineConnected(Box::new(engine.info().clone())));
+        self.draft.engine = Some(engine.info().clone());
+        self.engine = Some(Arc::clone(&engine));
+        if fetch::needs_workspace(&self.settings) {
+            self.workspace = Some(Workspace::claim(&self.settings.workspace, &self.services.run).map_err(|error| self.failure(&error))?);
+        }
+        Ok(engine)
+    }
+
+    async fn fetch(&mut self) -> Result<Arc<dyn SourceTree>, Failure> {
+        // A source that needs no workspace never looks at it.
+        let workspace = self.workspace.as_ref().map_or(Path::new(""), Workspace::path);
+        let source = fetch::source(&self.settings, workspace, self.services).await.map_err(|error| self.failure(&error))?;
+        let revision = source.revision().clone();
+        self.services.events.emit(Event::SourceResolved(Box::new(revision.clone())));
+        self.draft.source = Some(revision);
+        Ok(source)
+    }
+
+    async fn build(&mut self, engine: &Docker<DockerKeychain>, source: Arc<dyn SourceTree>) -> Result<ImageId, Failure> {
+        let begun = Instant::now();
+        let context = build::context(&self.settings, source, &engine.info().builder).map_err(|error| self.failure(&error))?;
+        let temporary = temporary_name(&self.services.run);
+        self.names.begin(&temporary);
+        let built = build::run(engine, &self.settings, &temporary, context).await.map_err(|error| self.failure(&error))?;
+        let Built { outcome, steps, warnings } = built;
+        self.draft.steps = steps;
+        self.draft.warnings = warnings;
+        let id = outcome.map_err(|error| self.failure(&error))?;
+        self.names.built(&id);
+        let local = engine.inspect(id.as_str()).await.map_err(|error| self.failure(&error))?;
+        let (size, platforms) = local.map_or((0, Vec::new()), |image| (image.size, vec![image.platform]));
+        self.services.events.emit(Event::ImageBuilt(ImageBuilt {
+            image_id: id.clone(),
+            size,
+            platforms: platforms.clone(),
+            duration_ms: millis(begun.elapsed()),
+        }));
+        let pending =
+            |reference: &Reference| TagResult { r#ref: reference.clone(), status: TagStatus::Pending, digest: None, verified_by: None };
+        self.draft.image = Some(Image {
+            image_id: id.clone(),
+            config_digest: None,
+            digest: None,
+            media_type: None,
+            size: None,
+            platforms,
+            refs: Vec::new(),
+            tags: self.settings.push.iter().flat_map(|push| &push.destinations).map(pending).collect(),
+            kept: Vec::new(),
+        });
+        Ok(id)
+    }
+
+    async fn push(&mut self, engine: &Docker<DockerKeychain>, id: &ImageId) -> Result<(), Failure> {
+        let reader = registries::client(&self.settings, Arc::clone(&self.services.redactor)).map_err(|error| self.failure(&error))?;
+        let Self { settings, services, names, draft, keychain, .. } = self;
+        let done = publish::all(engine, keychain.as_ref(), &reader, id, settings, services, names, draft).await;
+        done.map_err(|error| self.failure(&error))
+    }
+
+    /// Leaves the image on the node where the request wants that.
+    async fn keep(&mut self, engine: &Docker<DockerKeychain>, id: &ImageId) -> Result<(), Failure> {
+        for reference in &Arc::clone(&self.settings).build.keep {
+            engine.tag(id, reference).await.map_err(|error| self.failure(&error))?;
+            if let Some(image) = &mut self.draft.image {
+                image.kept.push(reference.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The story was broken off.
+    fn stop(&mut self, cause: Reason) -> Failure {
+        self.services.cancel.cancel(cause);
+        let (word, message) = match cause {
+            Reason::DeadlineExceeded => ("deadline", format!("the run's deadline of {} s passed", self.settings.deadline.as_secs())),
+            Reason::Interrupted => ("SIGINT", "the run was stopped by SIGINT".to_owned()),
+            _ => ("SIGTERM", "the run was stopped by SIGTERM".to_owned()),
+        };
+        self.services.events.emit(Event::Cancelling { cause: word, grace_ms: millis(GRACE) });
+        Failure::plain(self.draft.phase(), cause, message)
+    }
+
+    /// Writes the result, tidies up, and says the last word.
+    async fn end(mut self, told: Result<(), Failure>) -> Document {
+        let stopped_in_build = self.services.cancel.is_cancelled() && self.draft.phase() == Phase::Build;
+        let mut error = told.err();
+        self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
+        if let Some(failure) = &error {
+            self.services.events.emit(Event::Failed(Box::new(failure.clone())));
+        }
+        self.draft.enter(Phase::Report);
+        let document = self.document(error.clone());
+        let targets = super::targets(&self.settings.result);
+        if let Err(unwritten) = report::write(&document, &targets, &self.services.redactor) {
+            self.services.events.emit(Event::Notice { message: unwritten.to_string(), hint: unwritten.hint() });
+            // What failed before stays the reason; a success that cannot be told is none.
+            if error.is_none() {
+                let failure = self.failure(&unwritten);
+                self.services.events.emit(Event::Failed(Box::new(failure.clone())));
+                let _ = report::write(&self.document(Some(failure.clone())), &targets, &self.services.redactor);
+                error = Some(failure);
+            }
+        }
+        if let Some(engine) = self.engine.take() {
+            let tidied = tokio::time::timeout(GRACE / 4 * 3, self.names.abandon(engine.as_ref(), stopped_in_build)).await;
+            if tidied.is_err() {
+                self.notice("the engine did not answer while this run's temporary name was removed; a later sweep will find it".to_owned());
+            }
+        }
+        drop(self.workspace.take());
+        self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
+        let document = self.document(error);
+        self.services.events.emit(Event::RunFinished(Box::new(document.clone())));
+        document
+    }
+
+    fn document(&self, error: Option<Failure>) -> Document {
+        self.draft.document(&self.services.run, self.settings.name.as_deref(), error)
+    }
+
+    fn failure(&self, error: &dyn Classified) -> Failure {
+        Failure::new(self.draft.phase(), error)
+    }
+
+    fn notice(&self, message: String) {
+        self.services.events.emit(Event::Notice { message, hint: None });
+    }
+}
