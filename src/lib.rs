@@ -30,5 +30,6 @@
 pub mod event;
 pub mod model;
 pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod support;
