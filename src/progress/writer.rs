@@ -61,6 +61,9 @@ impl Writer {
             if out.iter().any(|text| self.sink.write(text.as_bytes()).is_err()) {
                 return self.queue.lose();
             }
+            if !out.is_empty() {
+                self.spoke = Instant::now();
+            }
             if ends {
                 return;
             }
@@ -86,7 +89,6 @@ impl Writer {
                 self.render.event(&event, stamp, out);
             }
         }
-        self.spoke = Instant::now();
     }
 
     fn gap(&mut self, events: u64, stamp: Stamp, out: &mut Vec<String>) {
@@ -94,13 +96,11 @@ impl Writer {
         self.logs(held, stamp, out);
         self.render.gap(events, stamp, out);
         self.moved = stamp.at;
-        self.spoke = Instant::now();
     }
 
     fn beat(&mut self, out: &mut Vec<String>) {
         let event = Event::Heartbeat { elapsed_ms: millis(self.started.elapsed()), silent_ms: millis(self.moved.elapsed()) };
         self.render.event(&event, Stamp::now(), out);
-        self.spoke = Instant::now();
     }
 
     fn rest(&mut self, out: &mut Vec<String>) {

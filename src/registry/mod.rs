@@ -1,0 +1,103 @@
+//! Registries, as far as this pod itself speaks with them: which credential is for which repository, and what a tag really
+//! names once the node's daemon says that it was pushed.
+//!
+//! Credentials stay with the origin they are for: they are looked up exactly, shown only to their registry or to a token server
+//! that belongs to it, and never follow a redirect. Everything a registry sends is bounded and checked before it is believed.
+//!
+//! Documents are read in oci-distribution's words. The reading itself is ours, since that client takes a manifest of any size
+//! into memory, sends the password wherever a challenge points, keeps the content type to itself and needs a CA bundle even for
+//! plain http (oci-client 0.18, client.rs: `_pull_manifest_raw`, `_auth`, `Default for Client`).
+
+mod challenge;
+mod client;
+mod credentials;
+mod keychain;
+mod manifest;
+mod scope;
+mod tls;
+
+pub use client::{Client, Options};
+pub use keychain::{DockerKeychain, Source, config_path};
+pub use manifest::RemoteImage;
+
+use crate::model::{Classified, Reason, Reference};
+
+/// Why a credential could not be had, or a tag not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A file or variable that holds credentials is there and cannot be used. Never says what is in it.
+    #[error("the registry credentials in {place} cannot be used: {problem}")]
+    Secret { place: String, problem: String },
+    #[error("this pod's TLS or proxy settings for registries cannot be used: {0}")]
+    Settings(String),
+    #[error("the only credential for {host} is kept by the helper docker-credential-{helper}, and this version runs no helpers")]
+    Helper { host: String, helper: String },
+    #[error("this pod cannot reach the registry {host}")]
+    Unreachable {
+        host: String,
+        #[source]
+        cause: Cause,
+    },
+    #[error("the registry {host} answers this pod with status {status}{said}")]
+    Unavailable { host: String, status: u16, said: String },
+    #[error("this pod does not trust the registry {host}: {problem}")]
+    Tls { host: String, problem: String },
+    #[error("the registry {host} refuses to let this pod read {repository}: {problem}")]
+    Auth { host: String, repository: String, problem: String },
+    #[error("the registry does not have {reference}")]
+    NotFound { reference: Reference },
+    #[error("what the registry {host} answered this pod cannot be believed: {problem}")]
+    Protocol { host: String, problem: String },
+    /// Nothing is wrong with the tag as far as anybody knows; somebody else has to look.
+    #[error("this pod cannot read back from the registry {host}: {problem}")]
+    CannotVerify { host: String, problem: String },
+}
+
+/// Why nothing came back.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    #[error("nothing came back within {0} s")]
+    Timeout(u64),
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+}
+
+impl RegistryError {
+    /// Whether only this pod's own view is in the way, so that the node's daemon may be asked in its place.
+    pub fn may_ask_the_engine(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Tls { .. } | Self::CannotVerify { .. })
+    }
+
+    /// Whether the same question may be answered a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
+    }
+}
+
+impl Classified for RegistryError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Secret { .. } | Self::Settings(_) | Self::Helper { .. } => Reason::SecretInvalid,
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Tls { .. } => Reason::PushUnavailable,
+            Self::Auth { .. } => Reason::PushAuth,
+            // After a push that is said to have worked: the tag is not what was built.
+            Self::NotFound { .. } | Self::Protocol { .. } => Reason::DigestMismatch,
+            Self::CannotVerify { .. } => Reason::Unsupported,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Helper { host, .. } => {
+                return Some(format!("put a user and password or a token for {host} into a secret of type kubernetes.io/dockerconfigjson"));
+            }
+            Self::Tls { .. } => "give this pod the registry's CA, for example by SSL_CERT_FILE",
+            Self::Unreachable { .. } => "check the name, this pod's network policy and its proxy settings",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
