@@ -16,9 +16,10 @@
 //! The rows. Imports go down only, and modules of one row never import each other (`tests/house.rs` checks both):
 //!
 //! ```text
-//!  row 5  main.rs                                  the order of life on one screen
-//!  row 4  cli                                      arguments, rendering for people
-//!  row 3  pipeline · config                        the linear story · request + environment + flags → Settings
+//!  row 6  main.rs                                  the order of life on one screen
+//!  row 5  cli                                      arguments, rendering for people
+//!  row 4  pipeline                                 the linear story
+//!  row 3  config                                   request + environment + flags → Settings
 //!  row 2  source · context · engine · registry · progress · report
 //!  row 1  model · event                            plain data
 //!  row 0  net · support                            the one HTTP connector · limits, back-off, redaction, atomic files

@@ -41,9 +41,10 @@ impl<'a> TarWriter<'a> {
         match &entry.kind {
             Kind::Directory => self.header(&[path, b"/"].concat(), tar::EntryType::Directory, entry, 0, b""),
             Kind::Symlink { target } => self.header(path, tar::EntryType::Symlink, entry, 0, target),
-            Kind::File { size, link } => match self.first_names.get(link).cloned() {
-                Some(first) => self.header(path, tar::EntryType::Link, entry, 0, first.as_bytes()),
-                None => {
+            Kind::File { size, link } => {
+                if let Some(first) = self.first_names.get(link).cloned() {
+                    self.header(path, tar::EntryType::Link, entry, 0, first.as_bytes())
+                } else {
                     if *link != 0 {
                         self.first_names.insert(*link, entry.path.clone());
                     }
@@ -51,7 +52,7 @@ impl<'a> TarWriter<'a> {
                     let mut body = source.open(&entry.path, &entry.key)?;
                     self.body(&entry.path, &mut body, *size)
                 }
-            },
+            }
             Kind::Other(what) => Err(TreeError::refused(&entry.path, format!("a {what} has no place in an image"))),
         }
     }

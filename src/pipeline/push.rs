@@ -119,13 +119,12 @@ async fn by_engine<E: Engine>(
     pushed: &Pushed,
 ) -> Result<Proof, PushError> {
     let remote = engine.distribution(reference, credential).await?;
-    let ours = match engine.info().store.as_str() {
-        "containerd" => id.is(&remote.digest),
-        _ => {
-            let suffix = format!("@{}", remote.digest);
-            let known = engine.inspect(id.as_str()).await?.map(|image| image.digests).unwrap_or_default();
-            remote.digest == pushed.digest && known.iter().any(|name| name.ends_with(&suffix))
-        }
+    let ours = if engine.info().store.as_str() == "containerd" {
+        id.is(&remote.digest)
+    } else {
+        let suffix = format!("@{}", remote.digest);
+        let known = engine.inspect(id.as_str()).await?.map(|image| image.digests).unwrap_or_default();
+        remote.digest == pushed.digest && known.iter().any(|name| name.ends_with(&suffix))
     };
     if !ours {
         return Err(PushError::Mismatch { reference: reference.clone(), found: remote.digest.to_string(), id: id.clone() });

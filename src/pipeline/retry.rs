@@ -21,7 +21,7 @@ impl Policy {
     /// For reading a source over a network.
     pub const SOURCE: Self = Self {
         attempts: 3,
-        within: Duration::from_secs(120),
+        within: Duration::from_mins(2),
         backoff: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(10) },
     };
 }

@@ -27,7 +27,7 @@ use crate::model::result::EngineInfo;
 use crate::model::{Classified, ImageId, Reference};
 
 /// How long small calls may take; a busy daemon on a slow disk needs more than a second to untag.
-const SMALL_CALL: Duration = Duration::from_secs(60);
+const SMALL_CALL: Duration = Duration::from_mins(1);
 
 /// A daemon that answered, with what it can do.
 pub struct Docker<K> {

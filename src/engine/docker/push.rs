@@ -17,7 +17,7 @@ use crate::model::keychain::Credential;
 use crate::model::{Digest, Reference};
 
 /// The daemon's answer to `/distribution` includes a round trip to the registry.
-const DISTRIBUTION: Duration = Duration::from_secs(120);
+const DISTRIBUTION: Duration = Duration::from_mins(2);
 
 /// `X-Registry-Auth`: the daemon wants the header even where there is nothing to say.
 fn auth(reference: &Reference, credential: Option<&Credential>) -> String {

@@ -224,16 +224,15 @@ fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver
     let mut batch = Batch::new();
     let mut bytes = 0;
     loop {
-        let id = match asked.try_recv() {
-            Ok(id) => id,
-            Err(_) => {
-                // Nothing waits: what is ready goes now.
-                bytes = 0;
-                send(batches, &mut batch)?;
-                match asked.recv() {
-                    Ok(id) => id,
-                    Err(_) => return Ok(()),
-                }
+        let id = if let Ok(id) = asked.try_recv() {
+            id
+        } else {
+            // Nothing waits: what is ready goes now.
+            bytes = 0;
+            send(batches, &mut batch)?;
+            match asked.recv() {
+                Ok(id) => id,
+                Err(_) => return Ok(()),
             }
         };
         let offer = usize::try_from(id).ok().and_then(|index| view.offers().get_mut(index).and_then(Option::take));
