@@ -88,7 +88,7 @@ fn enter(top: OwnedFd, path: &Path, subdir: &TreePath) -> Result<OwnedFd, Direct
     for component in subdir.components() {
         at = open_child(at.as_fd(), component).map_err(|cause| {
             let stat = statat(&at, component, AtFlags::SYMLINK_NOFOLLOW);
-            let found = stat.map(|stat| FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileType::Directory);
+            let found = stat.map_or(FileType::Directory, |stat| FileType::from_raw_mode(stat.st_mode));
             DirectoryError::subdir(path, subdir, component, found, cause)
         })?;
     }

@@ -4,6 +4,8 @@ pub mod archive;
 mod body;
 pub mod directory;
 pub mod empty;
+#[cfg(test)]
+mod sample;
 
 use crate::model::{Classified, Reason};
 
