@@ -5,6 +5,8 @@ mod body;
 pub mod directory;
 pub mod empty;
 pub mod git;
+#[cfg(test)]
+mod sample;
 
 use crate::model::{Classified, Reason};
 use crate::net::NetError;

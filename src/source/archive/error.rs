@@ -69,9 +69,9 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     /// The first 256 bytes of the name tell enough, and a hostile name may be a mebibyte.
-    pub fn entry(name: &[u8], rule: impl ToString) -> Self {
+    pub fn entry(name: &[u8], rule: impl std::fmt::Display) -> Self {
         let entry = String::from_utf8_lossy(&name[..name.len().min(256)]).into_owned();
-        Self::Entry { entry, rule: rule.to_string() }
+        Self::Entry { entry, rule: format!("{rule}") }
     }
 
     pub fn workspace(path: &Path, cause: io::Error) -> Self {

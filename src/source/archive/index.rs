@@ -14,13 +14,12 @@ use crate::model::TreePath;
 const BEAT: u64 = 1024;
 
 /// All entries of an archive.
-#[derive(Debug)]
 pub struct Index {
     nodes: Vec<Node>,
     names: Vec<u8>,
     /// Node numbers: the children of each directory side by side, sorted by name.
     children: Vec<u32>,
-    /// The newest time of any entry, in seconds since the epoch; 0 where there is none.
+    /// The newest time of any entry, in seconds since the epoch.
     pub newest: Option<i64>,
 }
 

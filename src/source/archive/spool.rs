@@ -94,6 +94,7 @@ impl Read for Stretch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Classified, Reason};
     use std::os::unix::fs::MetadataExt;
 
     #[test]
@@ -112,9 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn a_full_workspace_is_named_and_worth_another_try() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let error = append(&full, b"x", Path::new("/workspace")).unwrap_err();
+        assert_eq!(error.reason(), Reason::WorkspaceFull);
+        assert!(error.reason().retryable() && error.to_string().contains("\"/workspace\"") && error.hint().unwrap().contains("more room"));
+    }
+
+    #[test]
     fn a_missing_workspace_is_the_workspaces_fault() {
         let error = create(Path::new("/nonexistent/workspace")).unwrap_err();
-        assert_eq!(crate::model::Classified::reason(&error), crate::model::Reason::WorkspaceFull);
+        assert_eq!(error.reason(), Reason::WorkspaceFull);
         assert!(error.to_string().contains("/nonexistent/workspace"));
     }
 }

@@ -264,21 +264,19 @@ mod tests {
 
     #[test]
     fn stripping_counts_as_tar_does() {
-        let table: &[(&[u8], u32, Option<&[u8]>)] = &[
-            (b"a/b/c", 0, Some(b"a/b/c")),
-            (b"a/b/c", 1, Some(b"b/c")),
-            (b"./a/b", 1, Some(b"a/b")),
-            (b"a//b", 1, Some(b"b")),
-            (b"a/", 1, None),
-            (b"a", 1, None),
-            (b"a/b", 9, None),
-            (b"./", 0, Some(b"")),
-            (b"./", 1, None),
-        ];
-        for (name, strip, want) in table {
-            let got = stripped(name, *strip).unwrap();
-            assert_eq!(got.as_ref().map(TreePath::as_bytes), *want, "{:?} {strip}", String::from_utf8_lossy(name));
-        }
+        let check = |name: &str, strip: u32, want: Option<&str>| {
+            let got = stripped(name.as_bytes(), strip).unwrap();
+            assert_eq!(got.map(|path| path.display()).as_deref(), want, "{name} {strip}");
+        };
+        check("a/b/c", 0, Some("a/b/c"));
+        check("a/b/c", 1, Some("b/c"));
+        check("./a/b", 1, Some("a/b"));
+        check("a//b", 1, Some("b"));
+        check("a/", 1, None);
+        check("a", 1, None);
+        check("a/b", 9, None);
+        check("./", 0, Some(""));
+        check("./", 1, None);
         // What is taken off must be harmless, too.
         assert_eq!(stripped(b"../a", 1), Err(BadPath::Parent));
         assert_eq!(stripped(b"/a/b", 1), Err(BadPath::Absolute));
