@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
 use super::remote::Notice;
@@ -127,11 +127,11 @@ impl<'a> Attempt<'a> {
         let plan = resolve::plan(&heads, wanted, self.session.capabilities()).map_err(|(problem, hint)| self.missing(problem, hint))?;
         let mut meter = Meter::new(self, progress);
         let outcome = self.transfer(&mut connection, &plan, &mut meter);
-        let (received, over) = (meter.received, meter.over.take());
+        let (received, stopped) = (meter.received, meter.stopped.take());
         match outcome {
             Ok(()) => Ok((Some(plan), received)),
-            Err(error) => match (over, self.session.said()) {
-                (Some(limit), _) => Err(limit),
+            Err(error) => match (stopped, self.session.said()) {
+                (Some(reason), _) => Err(reason),
                 (None, Some(said)) if said.contains("not our ref") => match plan.way {
                     Way::Ref(_) => Ok((None, received)),
                     Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
@@ -194,7 +194,7 @@ impl<'a> Attempt<'a> {
         if let Some(trouble) = self.session.trouble() {
             return trouble;
         }
-        if self.net.is_cancelled() || error.code() == ErrorCode::User {
+        if self.net.is_cancelled() {
             return GitError::Cancelled;
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
@@ -220,12 +220,13 @@ struct Meter<'a, 'p> {
     progress: &'p mut dyn FnMut(SourceProgress) -> bool,
     last: Option<Instant>,
     received: u64,
-    over: Option<GitError>,
+    /// Why it was stopped: libgit2 only knows that it was.
+    stopped: Option<GitError>,
 }
 
 impl<'a, 'p> Meter<'a, 'p> {
     fn new(attempt: &'a Attempt<'a>, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
-        Self { attempt, progress, last: None, received: 0, over: None }
+        Self { attempt, progress, last: None, received: 0, stopped: None }
     }
 
     fn tick(&mut self, stats: &git2::Progress<'_>) -> bool {
@@ -236,11 +237,13 @@ impl<'a, 'p> Meter<'a, 'p> {
         // Commits, trees and tags come on top of the files.
         let most_objects = limits.source_entries.saturating_mul(4);
         if self.received > limits.source_bytes {
-            self.over = over("source-bytes", limits.source_bytes);
+            self.stopped = over("source-bytes", limits.source_bytes);
         } else if objects > most_objects {
-            self.over = over("source-entries", limits.source_entries);
+            self.stopped = over("source-entries", limits.source_entries);
+        } else if self.attempt.net.is_cancelled() || !self.tell(stats) {
+            self.stopped = Some(GitError::Cancelled);
         }
-        self.over.is_none() && !self.attempt.net.is_cancelled() && self.tell(stats)
+        self.stopped.is_none()
     }
 
     fn tell(&mut self, stats: &git2::Progress<'_>) -> bool {

@@ -50,8 +50,20 @@ mod tests {
     #[test]
     fn g9_every_spelling_of_git_is_refused() {
         for name in [
-            ".git", ".GIT", ".Git", "git~1", "GIT~1", ".git.", ".git ", ".git . .", ".git::$INDEX_ALLOCATION", ".git\\config",
-            ".g\u{200c}it", "\u{feff}.git", ".gi\u{206a}T", ".git:x",
+            ".git",
+            ".GIT",
+            ".Git",
+            "git~1",
+            "GIT~1",
+            ".git.",
+            ".git ",
+            ".git . .",
+            ".git::$INDEX_ALLOCATION",
+            ".git\\config",
+            ".g\u{200c}it",
+            "\u{feff}.git",
+            ".gi\u{206a}T",
+            ".git:x",
         ] {
             assert_eq!(check(name.as_bytes()), Err(BadName::DotGit), "{name:?}");
         }

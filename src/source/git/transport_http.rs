@@ -130,10 +130,7 @@ impl Session {
     fn upload_pack(&self, body: Vec<u8>) -> Result<Body, GitError> {
         let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (self.0.url.url().clone(), false));
         url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
-        let headers = headers(&[
-            (CONTENT_TYPE, "application/x-git-upload-pack-request"),
-            (ACCEPT, "application/x-git-upload-pack-result"),
-        ]);
+        let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
         let request = Request { headers, foreign, ..Request::post(url, body.into()) };
         let reply = self.ask(&request)?;
         self.check_type(&reply, "application/x-git-upload-pack-result")?;

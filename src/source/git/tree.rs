@@ -181,7 +181,10 @@ impl GitTree {
         }
         let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
         Ok(Some(Notice {
-            message: format!("submodules are not fetched, their directories are empty: {}{more}", found[..found.len().min(NAMED)].join(", ")),
+            message: format!(
+                "submodules are not fetched, their directories are empty: {}{more}",
+                found[..found.len().min(NAMED)].join(", ")
+            ),
             hint: None,
         }))
     }
@@ -211,7 +214,10 @@ impl GitTree {
             return Err(TreeError::Damaged(format!("object {id} is no {}", kind.str())));
         }
         if size as u64 > most {
-            return Err(TreeError::Refused { path: id.to_string(), rule: format!("the object has {size} bytes, more than the limit of {most}") });
+            return Err(TreeError::Refused {
+                path: id.to_string(),
+                rule: format!("the object has {size} bytes, more than the limit of {most}"),
+            });
         }
         self.odb.read(id).map_err(damaged)
     }
@@ -293,7 +299,10 @@ impl GitTree {
     /// Refuses a body that a checkout would have changed.
     fn check_body(&self, path: &TreePath, body: &[u8]) -> Result<(), TreeError> {
         if body.len() < LFS_BYTES && body.starts_with(LFS) {
-            return Err(TreeError::refused(path, "it is a pointer of Git LFS, which is not built: the file itself is not in the repository"));
+            return Err(TreeError::refused(
+                path,
+                "it is a pointer of Git LFS, which is not built: the file itself is not in the repository",
+            ));
         }
         let mut full = self.subdir.clone();
         for name in path.components() {
@@ -388,10 +397,16 @@ impl Walker<'_, '_> {
         self.entries += 1;
         self.bytes = self.bytes.saturating_add(entry.size());
         if self.entries > limits.source_entries {
-            return Err(TreeError::refused(&entry.path, format!("the source has more than the limit source-entries of {}", limits.source_entries)));
+            return Err(TreeError::refused(
+                &entry.path,
+                format!("the source has more than the limit source-entries of {}", limits.source_entries),
+            ));
         }
         if self.bytes > limits.source_bytes {
-            return Err(TreeError::refused(&entry.path, format!("the source has more bytes than the limit source-bytes of {}", limits.source_bytes)));
+            return Err(TreeError::refused(
+                &entry.path,
+                format!("the source has more bytes than the limit source-bytes of {}", limits.source_bytes),
+            ));
         }
         Ok(())
     }

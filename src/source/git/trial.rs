@@ -182,6 +182,19 @@ pub fn challenge(out: &mut dyn Write) -> io::Result<()> {
     answer(out, 401, &[("WWW-Authenticate", "Basic realm=\"git\""), ("Content-Type", "text/plain")], b"who are you?\n")
 }
 
+/// Bytes that do not compress, the same ones every time.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+    .take(length)
+    .collect()
+}
+
 /// A fetch with everything a test may want to change.
 pub struct Trial {
     pub options: Options,
@@ -239,8 +252,7 @@ impl Trial {
     pub fn run_telling(&self, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
         static RUNTIME: OnceLock<Runtime> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| Runtime::new().unwrap());
-        let timeouts =
-            Timeouts { connect: Duration::from_secs(5), first_byte: Duration::from_secs(20), idle: Duration::from_millis(1500) };
+        let timeouts = Timeouts { connect: Duration::from_secs(5), first_byte: Duration::from_secs(20), idle: Duration::from_millis(1500) };
         let client = Client::new(&Settings { trust: Trust { extra: self.trust.clone() }, timeouts, ..Settings::default() }).unwrap();
         fetch(&self.options, &BlockingClient::new(client, runtime.handle().clone(), self.cancel.clone()), progress)
     }

@@ -30,6 +30,9 @@ impl GitUrl {
         if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
             return bad("only https (and http where the operator allows it) is built");
         }
+        if rest.starts_with('/') || text.contains('\\') {
+            return bad("it names no host, or has a backslash");
+        }
         if rest.starts_with('-') || rest.contains("@-") {
             return bad("a host or user name that begins with a dash is refused");
         }
@@ -93,9 +96,7 @@ pub(super) fn check_commit(text: &str) -> Result<git2::Oid, GitError> {
     let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
     match (hex, text.len()) {
         (true, 40) => git2::Oid::from_str(text).map_err(|error| GitError::Library(error.message().to_owned())),
-        (true, 64) => {
-            Err(GitError::Request { field: "commit", problem: "SHA-256 repositories cannot be read by this agent".to_owned() })
-        }
+        (true, 64) => Err(GitError::Request { field: "commit", problem: "SHA-256 repositories cannot be read by this agent".to_owned() }),
         _ => Err(GitError::Request { field: "commit", problem: format!("{:?} is no whole commit id (40 hex digits)", short(text)) }),
     }
 }
@@ -124,6 +125,7 @@ mod tests {
             "https://host/x\n",
             "https://host\u{7f}/x",
             "https:///x",
+            "https://host\\@evil/x",
             "https://",
             "https://host/x?service=y",
             "https://host/x#main:sub",

@@ -1,18 +1,17 @@
 //! What hosts and networks do to a fetch.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
-use crate::source::git::trial::{Cut, PASSWORD, Repo, Trial, backend, challenge, knows, serve, serve_private};
+use crate::source::git::trial::{Cut, PASSWORD, Repo, Trial, backend, challenge, knows, noise, serve, serve_private};
 use crate::source::git::{GitError, GitUrl};
 
 fn repo() -> Repo {
     let repo = Repo::new();
     for n in 0..60 {
-        repo.write(format!("dir-{}/file-{n}", n % 7), format!("{n} ").repeat(300 + n));
+        repo.write(format!("dir-{}/file-{n}", n % 7), noise(300 + n));
     }
     repo.commit("a commit");
     repo
@@ -203,10 +202,7 @@ fn g11_nonsense_ends_in_an_error() {
         (listing(), pack(b"PACK\0\0\0\x09\0\0\0\x01garbage garbage garbage garbage")),
         (listing(), pack(b"PACK\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7fgarbage garbage garbage")),
         // A pack without objects and with the right checksum: the commit is not in it.
-        (
-            listing(),
-            pack(b"PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e"),
-        ),
+        (listing(), pack(b"PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e")),
     ] {
         let failed = error(&Trial::new(&scripted(listing.clone(), answer.clone())));
         let want = [Reason::SourceUnavailable, Reason::RevisionNotFound, Reason::SourceRefused];

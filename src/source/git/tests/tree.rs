@@ -106,11 +106,11 @@ fn a_tree_is_what_git_clone_writes() {
     let root = clone.path().join("clone");
     let (mut want, got) = (Vec::new(), as_lines(&tree));
     on_disk(&root, &root, &mut want);
-    // `.git*` at the top is left out above.
-    want.push((TreePath::parse(b".gitattributes").unwrap(), 0o644, std::fs::read(root.join(".gitattributes")).unwrap()));
     want.sort();
     assert!(got.is_sorted(), "TreePath's order");
-    assert_eq!(got, want);
+    let short = |lines: &[Line]| lines.iter().map(|(path, mode, body)| (path.clone(), *mode, body.len())).collect::<Vec<_>>();
+    assert_eq!(short(&got), short(&want));
+    assert!(got == want);
     for entry in entries(&tree) {
         assert_eq!(tree.lookup(&entry.path).unwrap().unwrap(), entry);
     }
