@@ -37,7 +37,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), first_byte: Duration::from_secs(60), idle: Duration::from_secs(60) }
+        Self { connect: Duration::from_secs(10), first_byte: Duration::from_mins(1), idle: Duration::from_mins(1) }
     }
 }
 

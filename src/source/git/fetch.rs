@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
-use super::remote::Notice;
+use super::commit::Commit;
 use super::resolve::{self, Head, Plan, Wanted, Way};
-use super::transport_http::Session;
+use super::session::Session;
 use super::tree::{GitTree, Parts};
 use super::workspace::Workspace;
-use super::{GitError, GitUrl, ffi, url};
+use super::{GitError, GitUrl, ffi, transport_http, url};
 use crate::event::SourceProgress;
 use crate::model::TreePath;
 use crate::net::{BlockingClient, Credential};
@@ -92,13 +92,12 @@ impl<'a> Attempt<'a> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
         let repository = Repository::init_opts(self.workspace.path(), &init).map_err(|error| self.explain(&error))?;
-        let entered = self.session.enter();
+        let entered = transport_http::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
         let Some(plan) = plan else { return Ok(None) };
         let Some(commit) = self.commit(&repository, &plan)? else { return Ok(None) };
         drop(repository);
-        let mut notices: Vec<Notice> = plan.notice.into_iter().collect();
         let mut tree = GitTree::open(Parts {
             workspace: self.workspace,
             url: self.options.url.clone(),
@@ -108,8 +107,9 @@ impl<'a> Attempt<'a> {
             limits: self.options.limits.clone(),
             received,
         })?;
-        notices.extend(tree.submodule_notice()?);
-        tree.set_notices(notices);
+        if let Some(notice) = plan.notice {
+            tree.add_notice(notice);
+        }
         Ok(Some(tree))
     }
 
@@ -160,7 +160,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The commit that was resolved, looked up among what really came; a tag is peeled.
-    fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<super::tree::Commit>, GitError> {
+    fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<Commit>, GitError> {
         let Ok(object) = repository.find_object(plan.id, None) else {
             return match plan.way {
                 Way::Ref(_) => Ok(None),
@@ -171,7 +171,7 @@ impl<'a> Attempt<'a> {
         let Some(commit) = commit else {
             return Err(self.missing(format!("{} is no commit", plan.id), None));
         };
-        Ok(Some(super::tree::Commit::of(&commit)))
+        Ok(Some(Commit::of(&commit)))
     }
 
     fn missing(&self, problem: String, hint: Option<String>) -> GitError {
