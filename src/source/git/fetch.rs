@@ -198,10 +198,31 @@ impl<'a> Attempt<'a> {
             return GitError::Cancelled;
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
-        if problem.contains("No space left on device") || problem.contains("Disk quota exceeded") {
-            return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() };
+        let url = || self.options.url.redacted();
+        match Local::of(&problem) {
+            Some(Local::Full) => return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() },
+            Some(Local::TooLarge) => {
+                return GitError::Limit { url: url(), limit: "object-bytes", value: self.options.limits.object_bytes };
+            }
+            None => {}
         }
-        GitError::Broken { url: self.options.url.redacted(), problem, said: self.session.said() }
+        GitError::Broken { url: url(), problem, said: self.session.said() }
+    }
+}
+
+/// What libgit2 says in text alone: strerror's words behind an OS error, and delta.c's for an object over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Local {
+    Full,
+    TooLarge,
+}
+
+impl Local {
+    fn of(message: &str) -> Option<Self> {
+        if message.contains("No space left on device") || message.contains("Disk quota exceeded") {
+            return Some(Self::Full);
+        }
+        message.contains("overly large object").then_some(Self::TooLarge)
     }
 }
 
@@ -257,5 +278,22 @@ impl<'a, 'p> Meter<'a, 'p> {
             objects: Some(stats.received_objects() as u64),
             total_objects: Some(stats.total_objects() as u64),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Local;
+
+    #[test]
+    fn this_pods_own_limits_are_not_the_hosts_fault() {
+        for (message, want) in [
+            ("cannot extend packfile '/w/pack': No space left on device", Some(Local::Full)),
+            ("failed to write object: Disk quota exceeded", Some(Local::Full)),
+            ("failed to apply delta: overly large object", Some(Local::TooLarge)),
+            ("early EOF", None),
+        ] {
+            assert_eq!(Local::of(message), want, "{message}");
+        }
     }
 }
