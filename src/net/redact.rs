@@ -33,11 +33,11 @@ fn mask(pair: &str) -> String {
 
 /// A URL that can only be printed redacted; what it is inside stays usable.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RedactedUrl(Url);
+pub struct RedactedUrl(Box<Url>);
 
 impl RedactedUrl {
     pub fn new(url: Url) -> Self {
-        Self(url)
+        Self(Box::new(url))
     }
 
     /// The URL as it is: for requests, never for text.

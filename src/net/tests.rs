@@ -239,7 +239,7 @@ fn a_blocking_body_is_whole_or_an_error() {
         _ => answer(out, 200, &[], &sent),
     });
     let cancel = CancellationToken::new();
-    let patient = client_with(&[], |settings| settings.timeouts.idle = Duration::from_secs(60));
+    let patient = client_with(&[], |settings| settings.timeouts.idle = Duration::from_mins(1));
     let client = BlockingClient::new(patient, runtime.handle().clone(), cancel.clone());
     let mut got = Vec::new();
     client.send(Request::get(server.at("/"))).unwrap().body.read_to_end(&mut got).unwrap();

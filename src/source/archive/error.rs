@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
+use crate::source::reason_of;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -104,7 +105,7 @@ impl Classified for ArchiveError {
             Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
             Self::NoSubdir(_) | Self::NotFound { .. } | Self::Answer { .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
-            Self::Net { cause, .. } => crate::source::reason_of(cause),
+            Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } => Reason::SourceUnavailable,
             Self::Input { .. } => Reason::SourceUnavailable,
             Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,

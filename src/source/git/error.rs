@@ -3,6 +3,7 @@
 use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
 use crate::net::{NetError, RedactedUrl};
+use crate::source::reason_of;
 
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
@@ -13,24 +14,26 @@ pub enum GitError {
     PlainHttp { url: RedactedUrl },
     #[error("a credential for {url} would travel in the clear")]
     CredentialInTheClear { url: RedactedUrl },
-    #[error("{url} has no such repository (status {status}){}", quote(.said))]
+    #[error("{url} has no such repository (status {status}){}", quote(.said.as_deref()))]
     NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{url} is no git repository over smart http: it answered with {got}")]
     NotGit { url: RedactedUrl, got: String },
-    #[error("{url} {} (status {status}){}", if *.authenticated { "refused the credential" } else { "wants a credential" }, quote(.said))]
+    #[error("{url} {} (status {status}){}", if *.authenticated { "refused the credential" } else { "wants a credential" }, quote(.said.as_deref()))]
     Auth { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{problem} at {url}")]
     Revision { url: RedactedUrl, problem: String, hint: Option<String> },
-    #[error("{url} could not be fetched by this pod{}", quote(.said))]
+    #[error("source.git.subdir {path:?}: {problem}")]
+    Subdir { path: String, problem: &'static str },
+    #[error("{url} could not be fetched by this pod{}", quote(.said.as_deref()))]
     Net {
         url: RedactedUrl,
         said: Option<String>,
         #[source]
         cause: NetError,
     },
-    #[error("{url} failed with status {status}{}", quote(.said))]
+    #[error("{url} failed with status {status}{}", quote(.said.as_deref()))]
     Server { url: RedactedUrl, status: u16, said: Option<String> },
-    #[error("the fetch from {url} broke off: {problem}{}", quote(.said))]
+    #[error("the fetch from {url} broke off: {problem}{}", quote(.said.as_deref()))]
     Broken { url: RedactedUrl, problem: String, said: Option<String> },
     #[error("{url} moved its refs twice while they were fetched")]
     Moving { url: RedactedUrl },
@@ -55,8 +58,8 @@ pub enum GitError {
     Cancelled,
 }
 
-fn quote(text: &Option<String>) -> String {
-    text.as_ref().map(|text| format!("; it said: {text}")).unwrap_or_default()
+fn quote(text: Option<&str>) -> String {
+    text.map(|text| format!("; it said: {text}")).unwrap_or_default()
 }
 
 impl Classified for GitError {
@@ -64,10 +67,10 @@ impl Classified for GitError {
         match self {
             Self::Request { .. } | Self::CredentialInTheClear { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
             Self::PlainHttp { .. } => Reason::NotPermitted,
-            Self::NotFound { .. } | Self::NotGit { .. } => Reason::SourceNotFound,
+            Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Revision { .. } => Reason::RevisionNotFound,
-            Self::Net { cause, .. } => crate::source::reason_of(cause),
+            Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } | Self::Broken { .. } | Self::Moving { .. } => Reason::SourceUnavailable,
             Self::Unsupported { .. } => Reason::Unsupported,
             Self::Limit { .. } => Reason::SourceRefused,

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
-use super::remote::Notice;
+use super::commit::Commit;
 use super::resolve::{self, Head, Plan, Wanted, Way};
-use super::transport_http::Session;
+use super::session::Session;
 use super::tree::{GitTree, Parts};
 use super::workspace::Workspace;
-use super::{GitError, GitUrl, ffi, url};
+use super::{GitError, GitUrl, ffi, transport_http, url};
 use crate::event::SourceProgress;
 use crate::model::TreePath;
 use crate::net::{BlockingClient, Credential};
@@ -92,13 +92,12 @@ impl<'a> Attempt<'a> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
         let repository = Repository::init_opts(self.workspace.path(), &init).map_err(|error| self.explain(&error))?;
-        let entered = self.session.enter();
+        let entered = transport_http::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
         let Some(plan) = plan else { return Ok(None) };
         let Some(commit) = self.commit(&repository, &plan)? else { return Ok(None) };
         drop(repository);
-        let mut notices: Vec<Notice> = plan.notice.into_iter().collect();
         let mut tree = GitTree::open(Parts {
             workspace: self.workspace,
             url: self.options.url.clone(),
@@ -108,8 +107,9 @@ impl<'a> Attempt<'a> {
             limits: self.options.limits.clone(),
             received,
         })?;
-        notices.extend(tree.submodule_notice()?);
-        tree.set_notices(notices);
+        if let Some(notice) = plan.notice {
+            tree.add_notice(notice);
+        }
         Ok(Some(tree))
     }
 
@@ -127,11 +127,11 @@ impl<'a> Attempt<'a> {
         let plan = resolve::plan(&heads, wanted, self.session.capabilities()).map_err(|(problem, hint)| self.missing(problem, hint))?;
         let mut meter = Meter::new(self, progress);
         let outcome = self.transfer(&mut connection, &plan, &mut meter);
-        let (received, over) = (meter.received, meter.over.take());
+        let (received, stopped) = (meter.received, meter.stopped.take());
         match outcome {
             Ok(()) => Ok((Some(plan), received)),
-            Err(error) => match (over, self.session.said()) {
-                (Some(limit), _) => Err(limit),
+            Err(error) => match (stopped, self.session.said()) {
+                (Some(reason), _) => Err(reason),
                 (None, Some(said)) if said.contains("not our ref") => match plan.way {
                     Way::Ref(_) => Ok((None, received)),
                     Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
@@ -160,7 +160,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The commit that was resolved, looked up among what really came; a tag is peeled.
-    fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<super::tree::Commit>, GitError> {
+    fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<Commit>, GitError> {
         let Ok(object) = repository.find_object(plan.id, None) else {
             return match plan.way {
                 Way::Ref(_) => Ok(None),
@@ -171,7 +171,7 @@ impl<'a> Attempt<'a> {
         let Some(commit) = commit else {
             return Err(self.missing(format!("{} is no commit", plan.id), None));
         };
-        Ok(Some(super::tree::Commit::of(&commit)))
+        Ok(Some(Commit::of(&commit)))
     }
 
     fn missing(&self, problem: String, hint: Option<String>) -> GitError {
@@ -194,14 +194,35 @@ impl<'a> Attempt<'a> {
         if let Some(trouble) = self.session.trouble() {
             return trouble;
         }
-        if self.net.is_cancelled() || error.code() == ErrorCode::User {
+        if self.net.is_cancelled() {
             return GitError::Cancelled;
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
-        if problem.contains("No space left on device") || problem.contains("Disk quota exceeded") {
-            return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() };
+        let url = || self.options.url.redacted();
+        match Local::of(&problem) {
+            Some(Local::Full) => return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() },
+            Some(Local::TooLarge) => {
+                return GitError::Limit { url: url(), limit: "object-bytes", value: self.options.limits.object_bytes };
+            }
+            None => {}
         }
-        GitError::Broken { url: self.options.url.redacted(), problem, said: self.session.said() }
+        GitError::Broken { url: url(), problem, said: self.session.said() }
+    }
+}
+
+/// What libgit2 says in text alone: strerror's words behind an OS error, and delta.c's for an object over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Local {
+    Full,
+    TooLarge,
+}
+
+impl Local {
+    fn of(message: &str) -> Option<Self> {
+        if message.contains("No space left on device") || message.contains("Disk quota exceeded") {
+            return Some(Self::Full);
+        }
+        message.contains("overly large object").then_some(Self::TooLarge)
     }
 }
 
@@ -220,12 +241,13 @@ struct Meter<'a, 'p> {
     progress: &'p mut dyn FnMut(SourceProgress) -> bool,
     last: Option<Instant>,
     received: u64,
-    over: Option<GitError>,
+    /// Why it was stopped: libgit2 only knows that it was.
+    stopped: Option<GitError>,
 }
 
 impl<'a, 'p> Meter<'a, 'p> {
     fn new(attempt: &'a Attempt<'a>, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
-        Self { attempt, progress, last: None, received: 0, over: None }
+        Self { attempt, progress, last: None, received: 0, stopped: None }
     }
 
     fn tick(&mut self, stats: &git2::Progress<'_>) -> bool {
@@ -236,11 +258,13 @@ impl<'a, 'p> Meter<'a, 'p> {
         // Commits, trees and tags come on top of the files.
         let most_objects = limits.source_entries.saturating_mul(4);
         if self.received > limits.source_bytes {
-            self.over = over("source-bytes", limits.source_bytes);
+            self.stopped = over("source-bytes", limits.source_bytes);
         } else if objects > most_objects {
-            self.over = over("source-entries", limits.source_entries);
+            self.stopped = over("source-entries", limits.source_entries);
+        } else if self.attempt.net.is_cancelled() || !self.tell(stats) {
+            self.stopped = Some(GitError::Cancelled);
         }
-        self.over.is_none() && !self.attempt.net.is_cancelled() && self.tell(stats)
+        self.stopped.is_none()
     }
 
     fn tell(&mut self, stats: &git2::Progress<'_>) -> bool {
@@ -254,5 +278,22 @@ impl<'a, 'p> Meter<'a, 'p> {
             objects: Some(stats.received_objects() as u64),
             total_objects: Some(stats.total_objects() as u64),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Local;
+
+    #[test]
+    fn this_pods_own_limits_are_not_the_hosts_fault() {
+        for (message, want) in [
+            ("cannot extend packfile '/w/pack': No space left on device", Some(Local::Full)),
+            ("failed to write object: Disk quota exceeded", Some(Local::Full)),
+            ("failed to apply delta: overly large object", Some(Local::TooLarge)),
+            ("early EOF", None),
+        ] {
+            assert_eq!(Local::of(message), want, "{message}");
+        }
     }
 }

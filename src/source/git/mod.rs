@@ -4,23 +4,29 @@
 //! libgit2 negotiates and indexes; every byte of the network goes through `net`. Submodules, LFS and ssh are not built.
 
 mod attributes;
+mod checkout;
+mod commit;
+mod credentials;
 mod error;
 mod fetch;
 mod ffi;
 mod names;
+mod objects;
 mod pattern;
 mod remote;
 mod resolve;
+mod session;
 mod transport_http;
 mod tree;
 mod url;
 mod workspace;
 
+pub use credentials::token_credential;
 pub use error::GitError;
 pub use fetch::{Options, fetch};
 pub use remote::Notice;
 pub use tree::GitTree;
-pub use url::{GitUrl, token_credential};
+pub use url::GitUrl;
 
 #[cfg(test)]
 mod tests;

@@ -48,8 +48,12 @@ impl Pattern {
     }
 }
 
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'*' | b'?' | b'[' | b'\\')
+}
+
 fn matcher(text: &[u8], basename: bool) -> Option<Matcher> {
-    let special = |text: &[u8]| text.iter().any(|b| matches!(b, b'*' | b'?' | b'[' | b'\\'));
+    let special = |text: &[u8]| text.iter().any(|b| is_special(*b));
     if !special(text) {
         return Some(Matcher::Literal(text.to_owned()));
     }
@@ -93,16 +97,18 @@ fn literal(byte: u8, out: &mut String) {
     let _ = write!(out, "\\x{byte:02x}");
 }
 
-/// One or more stars. Two cross directories only between slashes; elsewhere they are one.
+/// One or more stars. Two cross directories only between slashes; elsewhere they are one. git compares what stands before the
+/// first special character apart (dir.c, `match_pathname`), so the first stars count as standing after a slash.
 fn stars(text: &[u8], at: usize, basename: bool, out: &mut String) -> usize {
     let end = text[at..].iter().position(|b| *b != b'*').map_or(text.len(), |length| at + length);
-    let from_slash = at == 0 || text[at - 1] == b'/';
-    let to_slash = end == text.len() || text[end] == b'/';
+    let first = !text[..at].iter().any(|b| is_special(*b));
+    let from_slash = first || text[at - 1] == b'/';
+    let to_slash = end == text.len() || text[end] == b'/' || text[end..].starts_with(b"\\/");
     if basename {
         out.push_str(".*");
     } else if end - at == 1 || !from_slash || !to_slash {
         out.push_str("[^/]*");
-    } else if end < text.len() {
+    } else if text.get(end) == Some(&b'/') {
         // `**/` is also nothing at all, together with its slash.
         out.push_str("(?:.*/)?");
         return end + 1;
@@ -133,9 +139,9 @@ fn class(text: &[u8], start: usize, basename: bool, out: &mut String) -> Option<
             at += 1;
             let high = member(text, &mut at)?;
             (low..=high).for_each(|b| set[usize::from(b)] = true);
-        } else {
-            set[usize::from(low)] = true;
         }
+        // Also of a range that is upside down: git has taken its first character by then.
+        set[usize::from(low)] = true;
     }
     let slash = usize::from(b'/');
     let mut members: Vec<bool> = set.iter().map(|have| *have != negated).collect();

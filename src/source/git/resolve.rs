@@ -73,7 +73,8 @@ fn named(heads: &[Head], name: &str) -> Result<Plan, Missing> {
         _ if name.starts_with("refs/") => vec![name.to_owned()],
         _ => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}"), format!("refs/{name}")],
     };
-    let found: Vec<&Head> = candidates.iter().filter_map(|candidate| heads.iter().find(|head| head.name == *candidate)).collect();
+    let real = |name: &String| heads.iter().find(|head| head.name == *name && !name.ends_with("^{}"));
+    let found: Vec<&Head> = candidates.iter().filter_map(real).collect();
     let Some(head) = found.first() else { return Err(missing(heads, name)) };
     let reference = head.target.clone().unwrap_or_else(|| head.name.clone());
     let notice = found.get(1).filter(|other| peeled(heads, other) != peeled(heads, head)).map(|other| Notice {

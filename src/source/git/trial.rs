@@ -182,6 +182,19 @@ pub fn challenge(out: &mut dyn Write) -> io::Result<()> {
     answer(out, 401, &[("WWW-Authenticate", "Basic realm=\"git\""), ("Content-Type", "text/plain")], b"who are you?\n")
 }
 
+/// Bytes that do not compress, the same ones every time.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+    .take(length)
+    .collect()
+}
+
 /// A fetch with everything a test may want to change.
 pub struct Trial {
     pub options: Options,

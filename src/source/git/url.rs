@@ -1,11 +1,10 @@
 //! What a request may call a repository, a ref and a commit: checked before any of it reaches libgit2 or a host.
 
 use percent_encoding::percent_decode_str;
-use secrecy::SecretString;
 use url::Url;
 
 use super::GitError;
-use crate::net::{BadCredential, Credential, Origin, RedactedUrl, redact_url};
+use crate::net::{Origin, RedactedUrl, redact_url};
 
 /// Bytes of a URL or a ref.
 const LONGEST: usize = 4096;
@@ -29,6 +28,9 @@ impl GitUrl {
         };
         if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
             return bad("only https (and http where the operator allows it) is built");
+        }
+        if rest.starts_with('/') || text.contains('\\') {
+            return bad("it names no host, or has a backslash");
         }
         if rest.starts_with('-') || rest.contains("@-") {
             return bad("a host or user name that begins with a dash is refused");
@@ -70,13 +72,6 @@ impl GitUrl {
     pub fn text(&self) -> String {
         redact_url(self.url()).trim_end_matches('/').to_owned()
     }
-}
-
-/// The credential for a token that came without a user name: basic, as `oauth2`. GitHub, Gitea and GitLab's access tokens
-/// take any name beside a token; GitLab's OAuth tokens take only this one. Bitbucket Cloud wants names of its own
-/// (`x-token-auth`), so there the secret needs a username.
-pub fn token_credential(origin: Origin, token: SecretString) -> Result<Credential, BadCredential> {
-    Credential::basic(origin, "oauth2", token)
 }
 
 /// A branch, a tag, `HEAD` or a full name, by git's own rules (git-check-ref-format).
@@ -122,6 +117,7 @@ mod tests {
             "https://host/x\n",
             "https://host\u{7f}/x",
             "https:///x",
+            "https://host\\@evil/x",
             "https://",
             "https://host/x?service=y",
             "https://host/x#main:sub",

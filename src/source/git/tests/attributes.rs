@@ -1,5 +1,7 @@
 //! Attributes against git's own reading of them.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 
 use super::tree::{body, entries};
@@ -54,7 +56,7 @@ fn a_file_is_refused_exactly_where_a_checkout_would_change_it() {
     ];
     let mut attributes = "[attr]odd eol=crlf ident\n*/below/* eol=crlf\n".to_owned();
     for (n, setting) in settings.iter().enumerate() {
-        attributes.push_str(&format!("/s{n}/* {setting}\n"));
+        writeln!(attributes, "/s{n}/* {setting}").unwrap();
         for (name, body) in bodies {
             repo.write(format!("s{n}/{name}"), body);
         }
@@ -110,19 +112,19 @@ fn macros_that_name_themselves_come_to_an_end() {
 fn g11_a_hostile_file_is_bounded() {
     let many = "* text\n".repeat(5000);
     assert!(Rules::parse(many.as_bytes(), true).is_err());
-    let stars = format!("{} text eol=crlf\n", "*a".repeat(500));
-    let rules = Rules::parse(stars.as_bytes(), true).unwrap();
+    let pattern = format!("{} text eol=crlf\n", "*a".repeat(500));
+    let rules = Rules::parse(pattern.as_bytes(), true).unwrap();
     let start = std::time::Instant::now();
     Attributes::of([(&rules, "a".repeat(4000).as_bytes())].into_iter(), Some(&rules));
     assert!(start.elapsed() < std::time::Duration::from_secs(2));
 }
 
-fn check_attr(repo: &Repo, patterns: &[String], paths: &[String]) -> Vec<Vec<bool>> {
+fn git_says(repo: &Repo, patterns: &[String], names: &[String]) -> Vec<Vec<bool>> {
     patterns
         .iter()
         .map(|pattern| {
             repo.write(".gitattributes", format!("{pattern} matched\n"));
-            let input: String = paths.iter().map(|path| format!("{path}\0")).collect();
+            let input = names.join("\0") + "\0";
             let out = repo.git_in(&["check-attr", "--stdin", "-z", "matched"], input.as_bytes());
             out.split('\0').collect::<Vec<_>>().chunks(3).filter(|chunk| chunk.len() == 3).map(|chunk| chunk[2] == "set").collect()
         })
@@ -131,7 +133,7 @@ fn check_attr(repo: &Repo, patterns: &[String], paths: &[String]) -> Vec<Vec<boo
 
 fn compare(patterns: &[String], paths: &[String]) {
     let repo = Repo::new();
-    for (pattern, want) in patterns.iter().zip(check_attr(&repo, patterns, paths)) {
+    for (pattern, want) in patterns.iter().zip(git_says(&repo, patterns, paths)) {
         assert_eq!(want.len(), paths.len(), "{pattern}");
         let ours = Pattern::parse(pattern.as_bytes()).unwrap();
         for (path, want) in paths.iter().zip(want) {
@@ -155,6 +157,10 @@ fn patterns_match_what_git_says() {
         "a/**",
         "a/**/b",
         "a**b",
+        "a**/*",
+        "ab**/b",
+        "a/**\\/b",
+        "*a**/b",
         "a/**b",
         "**a/b",
         "*.c",
@@ -200,19 +206,18 @@ fn patterns_match_what_git_says() {
         "a.c",
         "^a",
         "a$",
-        "#a",
         "[a\\-c]x",
     ];
     let paths = [
         "a", "b", "ab", "axb", "a/b", "a/x/b", "a/x/y/b", "b/a", "x/a/b", "a/b/c", "x.c", "d/x.h", "a.c", "abc", "a*b", "1x", "]", "]x",
         "-x", "ax", "bx", "a-", "[", "[a", "x/b", "c/d", "q/c/d", ".hidden", "a.tar.gz", "{a,b}", "a+", "(a)", "^a", "a$", "b/b", "Ax",
-        "a/xb", "aaa/b", "xa/b", "a\\b", "-", "#a",
+        "a/xb", "aaa/b", "xa/b", "a\\b", "-",
     ];
     compare(&patterns.map(str::to_owned), &paths.map(str::to_owned));
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, max_shrink_iters: 64, ..ProptestConfig::default() })]
     #[test]
     fn any_pattern_matches_what_git_says(
         patterns in prop::collection::vec(r"[ab/*?\[\]!\-\\]{1,8}", 30),

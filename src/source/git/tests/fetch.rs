@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reason};
 use crate::net::trial::Server;
-use crate::source::git::trial::{Repo, Trial, backend, serve};
+use crate::source::git::trial::{Repo, Trial, backend, noise, serve};
 use crate::source::git::{GitError, GitTree};
 
 fn commit_of(tree: &GitTree) -> (String, Option<String>) {
@@ -162,8 +162,7 @@ fn what_is_not_allowed_is_not_asked() {
 #[test]
 fn limits_name_themselves() {
     let repo = Repo::new();
-    let random: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-    repo.write("large", &random);
+    repo.write("large", noise(300_000));
     repo.write("other", "x");
     repo.commit("x");
     let server = serve(&repo);

@@ -1,18 +1,17 @@
 //! What hosts and networks do to a fetch.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
-use crate::source::git::trial::{Cut, PASSWORD, Repo, Trial, backend, challenge, knows, serve, serve_private};
+use crate::source::git::trial::{Cut, PASSWORD, Repo, Trial, backend, challenge, knows, noise, serve, serve_private};
 use crate::source::git::{GitError, GitUrl};
 
 fn repo() -> Repo {
     let repo = Repo::new();
     for n in 0..60 {
-        repo.write(format!("dir-{}/file-{n}", n % 7), format!("{n} ").repeat(300 + n));
+        repo.write(format!("dir-{}/file-{n}", n % 7), noise(300 + n));
     }
     repo.commit("a commit");
     repo
@@ -78,10 +77,13 @@ fn g4_a_redirect_moves_the_repository_and_leaves_the_credential_behind() {
         };
         let to = elsewhere.at("/").to_string();
         // It asks for the credential first, so that there is one to leak.
-        let server = Server::tls(&pki, move |asked, out| match knows(asked) {
-            true => redirect(out, status, &format!("{to}{}", &asked.target[1..])),
-            false => challenge(out),
-        });
+        let server =
+            Server::tls(
+                &pki,
+                move |asked, out| {
+                    if knows(asked) { redirect(out, status, &format!("{to}{}", &asked.target[1..])) } else { challenge(out) }
+                },
+            );
         let tree = Trial::new(&server).trusting(&pki).knowing(PASSWORD).run().unwrap();
         assert_eq!(tree.revision().subject.as_deref(), Some("a commit"));
         assert!(tree.revision().url.as_ref().unwrap().starts_with(server.url.as_str()));
@@ -214,14 +216,14 @@ fn g11_nonsense_ends_in_an_error() {
 #[test]
 fn a_silent_host_is_given_up() {
     let repo = repo();
-    let server = Server::plain(move |asked, out| match asked.method.as_str() {
-        "GET" => backend(&repo, asked, out),
-        _ => {
-            write!(out, "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-result\r\nContent-Length: 999\r\n\r\n0008")?;
-            out.flush()?;
-            std::thread::sleep(Duration::from_secs(30));
-            Ok(())
+    let server = Server::plain(move |asked, out| {
+        if asked.method == "GET" {
+            return backend(&repo, asked, out);
         }
+        write!(out, "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-result\r\nContent-Length: 999\r\n\r\n0008")?;
+        out.flush()?;
+        std::thread::sleep(Duration::from_secs(30));
+        Ok(())
     });
     let start = Instant::now();
     let failed = error(&Trial::new(&server));

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::model::TreePath;
 use crate::model::tree::{Entry, Kind, SourceTree, TreeError, Walk};
-use crate::source::git::GitTree;
 use crate::source::git::trial::{Repo, Trial, git, serve};
+use crate::source::git::{GitError, GitTree};
 
 pub fn entries(tree: &GitTree) -> Vec<Entry> {
     let mut found = Vec::new();
@@ -106,11 +106,11 @@ fn a_tree_is_what_git_clone_writes() {
     let root = clone.path().join("clone");
     let (mut want, got) = (Vec::new(), as_lines(&tree));
     on_disk(&root, &root, &mut want);
-    // `.git*` at the top is left out above.
-    want.push((TreePath::parse(b".gitattributes").unwrap(), 0o644, std::fs::read(root.join(".gitattributes")).unwrap()));
     want.sort();
     assert!(got.is_sorted(), "TreePath's order");
-    assert_eq!(got, want);
+    let short = |lines: &[Line]| lines.iter().map(|(path, mode, body)| (path.clone(), *mode, body.len())).collect::<Vec<_>>();
+    assert_eq!(short(&got), short(&want));
+    assert!(got == want);
     for entry in entries(&tree) {
         assert_eq!(tree.lookup(&entry.path).unwrap().unwrap(), entry);
     }
@@ -165,7 +165,7 @@ fn g10_a_subdir_is_made_of_directories_only() {
     assert_eq!(tree.read(&TreePath::parse(b"foo/a").unwrap(), 100).unwrap().unwrap(), b"in a directory");
     for path in ["alias", "alias/foo", "loop/sorted", "foo", "order/foo", "nowhere", "sorted/foo/a"] {
         let error = Trial::new(&server).subdir(path).run().err().unwrap();
-        assert!(error.to_string().contains("refused"), "{path}: {error}");
+        assert!(matches!(error, GitError::Subdir { .. }), "{path}: {error}");
     }
 }
 
