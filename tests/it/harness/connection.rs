@@ -77,7 +77,10 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
         thread::spawn(move || watch(reading, &sender, &watching));
         let requests = Messages::new(Incoming(receiver, Vec::new()));
         let mut connection = Connection { shared, client, requests, far, answers: None };
-        let _ = connection.converse(&dial);
+        if connection.converse(&dial).is_err_and(|e| e.kind() == io::ErrorKind::InvalidData) {
+            // As any plain server answers a client that tries TLS first.
+            let _ = connection.client.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
         connection.client.hang_up(Shutdown::Both);
         if let Some(stream) = lock(&connection.far.stream).take() {
             stream.hang_up(Shutdown::Both);

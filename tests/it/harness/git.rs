@@ -105,9 +105,11 @@ impl GitServer {
         format!("{}/files/{name}", self.origin())
     }
 
-    /// The requests it answered, one a line: `METHOD target status user`.
-    pub fn requests(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.dir.join("access")).unwrap_or_default();
+    /// Ends it; the requests it answered, one a line: `METHOD target status user`.
+    pub fn requests(mut self) -> Vec<String> {
+        // The log is written in blocks, and to its end when the server is told to go.
+        self.peer.stop();
+        let log = fs::read_to_string(self.dir.join("access")).unwrap();
         log.lines().map(str::to_owned).collect()
     }
 }

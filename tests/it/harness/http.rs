@@ -48,10 +48,6 @@ impl Head {
         self.word(1).parse().unwrap_or_default()
     }
 
-    pub fn wants_upgrade(&self) -> bool {
-        self.header("upgrade").is_some()
-    }
-
     pub fn says_close(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
@@ -118,6 +114,12 @@ impl<R: Read> Messages<R> {
 
     /// The next message's head; `None` where the stream ended between messages.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
+        if self.buffer.is_empty() && !self.fill()? {
+            return Ok(None);
+        }
+        if !self.buffer[0].is_ascii_uppercase() {
+            return Err(broken("no HTTP"));
+        }
         self.until(b"\r\n\r\n")?.map(Head::parse).transpose()
     }
 

@@ -72,6 +72,14 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Tells it to go, and waits until it has.
+    pub fn stop(&mut self) {
+        signal(i32::try_from(self.child.id()).unwrap(), Signal::TERM);
+        self.child.wait().unwrap();
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -52,7 +52,8 @@ impl Call {
 fn without_version(path: &str) -> &str {
     let Some(rest) = path.strip_prefix("/v") else { return path };
     match rest.find('/') {
-        Some(end) if end > 0 && rest[..end].bytes().all(|b| b.is_ascii_digit() || b == b'.') => &rest[end..],
+        // With a dot: a registry's paths begin with /v2/.
+        Some(end) if rest[..end].split('.').count() == 2 && rest[..end].bytes().all(|b| b.is_ascii_digit() || b == b'.') => &rest[end..],
         _ => path,
     }
 }
@@ -130,7 +131,7 @@ fn patterns_and_versions_are_understood() {
     assert!(like("/images/*/push", "/images/127.0.0.1:5000/a/b/push"));
     assert!(!like("/images/*/push", "/images/a/pushed"));
     assert!(like("*", "") && like("/build", "/build") && !like("/build", "/build/cancel"));
-    for (path, bare) in [("/v1.41/build", "/build"), ("/build", "/build"), ("/volumes", "/volumes"), ("/v2/x", "/x")] {
+    for (path, bare) in [("/v1.41/build", "/build"), ("/build", "/build"), ("/volumes", "/volumes"), ("/v2/x", "/v2/x")] {
         assert_eq!(without_version(path), bare);
     }
 }

