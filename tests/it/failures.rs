@@ -117,8 +117,22 @@ fn credentials_with_symbols_reach_the_registry_and_nothing_else() {
         let run = agent.secret_dir("--registry-secret", "/secrets/registry", &[("config.json", &config)]).run().ok();
         let digest = registry.tag("team/web", "1").expect("the tag is there");
         assert_eq!(digest, run.digest());
-        run.assert_image_holds_no(&Image::in_registry(&registry, &digest), &[canary]);
+        Image::in_registry(&registry, &digest).assert_holds_no(&[canary]);
     }
+}
+
+#[test]
+fn a_registry_with_its_own_authority_is_pushed_to_and_read_back() {
+    promise!(1, 6);
+    let canary = Canary::token("password");
+    let registry = Registry::start(&Demands { login: Some(("ada", &canary.value)), tls: true });
+    let context = Context::with("FROM BASE\nRUN echo tls > /tls\n");
+    let config = docker_config(&registry.host(), "ada", &canary.value);
+    let reference = format!("{}/team/web:1", registry.host());
+    let agent = Agent::build().directory(context.path()).args(&["-d", &reference]).canary(&canary);
+    let files = [("config.json", config.as_str()), ("ca.crt", &registry.ca())];
+    let run = agent.secret_dir("--registry-secret", "/secrets/registry", &files).run().ok();
+    assert_eq!(registry.tag("team/web", "1").as_deref(), Some(run.digest()));
 }
 
 /// As `docker login` writes it.

@@ -18,6 +18,7 @@
 mod harness;
 mod faults;
 
+mod archives;
 mod directory;
 mod failures;
 mod git_source;

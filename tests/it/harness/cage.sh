@@ -7,7 +7,7 @@ shift 3
 mount -t tmpfs -o mode=755 tmpfs "$root"
 mkdir -p "$root"/{proc,dev,etc/ssl/certs}
 mount -t proc proc "$root/proc"
-for file in /dev/null /dev/zero /dev/random /dev/urandom /dev/full /etc/hosts /etc/ssl/certs/ca-certificates.crt; do
+for file in /dev/null /dev/zero /dev/random /dev/urandom /dev/full /etc/hosts /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
   [[ -e $file ]] || continue
   touch "$root$file"
   mount --bind "$file" "$root$file"
@@ -29,7 +29,7 @@ shift
 mount -o remount,ro "$root"
 # The last step needs no program inside the new root, which is why it is none of setpriv, chroot and env.
 exec python3 -I -c '
-import ctypes, os, sys
+import ctypes, os, signal, sys
 root, group, rest = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 split = rest.index("--")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,6 +43,8 @@ os.setresgid(65532, 65532, 65532)
 os.setresuid(65532, 65532, 65532)
 if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
     sys.exit("no_new_privs cannot be set")
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ): # Python ignores them, and that would be inherited
+    signal.signal(ignored, signal.SIG_DFL)
 environment = dict(pair.split("=", 1) for pair in rest[:split])
 os.execve("/podwright", ["podwright", *rest[split + 1:]], environment)
 ' "$root" "$group" "$@"

@@ -3,6 +3,7 @@
 //! Both sides are read at the same time: a server may answer while it is still being sent to, and a client that leaves
 //! must be seen to leave even while nothing comes back.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -147,10 +148,10 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
         })?;
         let mut text = format!("HTTP/1.1 {status} By-Rule\r\n");
         for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(text, "{name}: {value}\r\n");
         }
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-            text.push_str(&format!("content-length: {}\r\n", body.len()));
+            let _ = write!(text, "content-length: {}\r\n", body.len());
         }
         self.client.write_all(format!("{text}\r\n").as_bytes())?;
         if head.word(0) != "HEAD" {

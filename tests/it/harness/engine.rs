@@ -42,13 +42,10 @@ impl Engine {
     }
 
     fn at(dir: &Path) -> Self {
-        let mut engine = Self { dir: dir.to_owned(), version: String::new(), store: "graph" };
-        engine.version = engine.get("/version")["Version"].as_str().unwrap().to_owned();
-        let status = engine.get("/info")["DriverStatus"].to_string();
-        if status.contains("io.containerd.snapshotter") {
-            engine.store = "containerd";
-        }
-        engine
+        let asked = Self { dir: dir.to_owned(), version: String::new(), store: "" };
+        let version = asked.get("/version")["Version"].as_str().unwrap().to_owned();
+        let status = asked.get("/info")["DriverStatus"].to_string();
+        Self { version, store: if status.contains("io.containerd.snapshotter") { "containerd" } else { "graph" }, ..asked }
     }
 
     /// `20.10 graph`: what the ledger calls it.

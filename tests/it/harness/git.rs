@@ -1,5 +1,6 @@
 //! Real git repositories behind a real smart HTTP server: git's own http-backend as a CGI program of lighttpd.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,12 +141,13 @@ $HTTP["url"] =~ "^/git/" {{
     );
     if let Some((user, password)) = login {
         fs::write(dir.join("passwords"), format!("{user}:{password}\n")).unwrap();
-        config += &format!(
+        let _ = write!(
+            config,
             "auth.backend = \"plain\"\nauth.backend.plain.userfile = \"{dir_text}/passwords\"\nauth.require = (\"\" => (\"method\" => \"basic\", \"realm\" => \"tests\", \"require\" => \"valid-user\"))\n"
         );
     }
     if let Some(tls) = tls {
-        config += &format!("ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n", tls.both.display());
+        let _ = write!(config, "ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n", tls.both.display());
     }
     config
 }

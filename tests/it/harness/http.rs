@@ -2,6 +2,7 @@
 //!
 //! A relay must see what is really sent, so nothing here is a client library: heads are kept byte for byte.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
 const HEAD_LIMIT: usize = 256 << 10;
@@ -193,7 +194,7 @@ impl Answer {
 pub fn ask(mut stream: impl Read + Write, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
     let mut request = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
     stream.write_all(format!("{request}\r\n").as_bytes())?;
     let mut messages = Messages::new(stream);

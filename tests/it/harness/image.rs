@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::canary::{Canary, Sinks};
 use super::engine::Engine;
 use super::registry::Registry;
 
@@ -36,6 +37,7 @@ pub struct Image {
     pub config: Value,
     /// Lowest first.
     pub layers: Vec<Files>,
+    tars: Vec<Vec<u8>>,
 }
 
 impl Image {
@@ -49,9 +51,9 @@ impl Image {
         let manifest: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
         let manifest = &manifest[0];
         let config = serde_json::from_slice(&read(manifest["Config"].as_str().unwrap())).unwrap();
-        let layers = manifest["Layers"].as_array().unwrap().iter().map(|name| layer(&read(name.as_str().unwrap()))).collect();
-        fs::remove_dir_all(dir).unwrap();
-        Self { config, layers }
+        let layers = manifest["Layers"].as_array().unwrap().iter().map(|name| read(name.as_str().unwrap())).collect();
+        fs::remove_dir_all(&dir).unwrap();
+        Self::of(config, layers)
     }
 
     /// As the registry stores it under a digest.
@@ -59,7 +61,12 @@ impl Image {
         let manifest = registry.manifest(digest);
         let config = registry.json(manifest["config"]["digest"].as_str().unwrap());
         let layers = manifest["layers"].as_array().unwrap();
-        Self { config, layers: layers.iter().map(|each| layer(&registry.blob(each["digest"].as_str().unwrap()))).collect() }
+        Self::of(config, layers.iter().map(|each| registry.blob(each["digest"].as_str().unwrap())).collect())
+    }
+
+    fn of(config: Value, stored: Vec<Vec<u8>>) -> Self {
+        let tars: Vec<Vec<u8>> = stored.into_iter().map(decompressed).collect();
+        Self { config, layers: tars.iter().map(|tar| layer(tar)).collect(), tars }
     }
 
     /// The file system that a container sees, with deletions applied (OCI image-spec, layer.md, "Whiteouts").
@@ -95,6 +102,17 @@ impl Image {
     /// A file's bytes are known by digest only; whether it holds exactly these.
     pub fn holds(&self, path: &str, content: &[u8]) -> bool {
         self.flattened().get(path.as_bytes()).is_some_and(|node| node.kind == "file" && node.content == digest(content))
+    }
+
+    /// Neither the config with its history and labels, nor the bytes of any layer, hold a secret.
+    pub fn assert_holds_no(&self, canaries: &[Canary]) {
+        let mut sinks = Sinks::default();
+        sinks.add("the image's config", self.config.to_string());
+        for (number, bytes) in self.tars.iter().enumerate() {
+            sinks.add(format!("layer {number}"), bytes.clone());
+        }
+        let leaks = sinks.leaks(canaries);
+        assert!(leaks.is_empty(), "leaked: {leaks:#?}");
     }
 
     /// A label's value.
@@ -142,17 +160,25 @@ fn below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-/// A layer's tar, compressed or not. A hard link is shown as the file it is another name of: builders may keep or break it.
+fn decompressed(bytes: Vec<u8>) -> Vec<u8> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return bytes;
+    }
+    let mut tar = Vec::new();
+    GzDecoder::new(bytes.as_slice()).read_to_end(&mut tar).unwrap();
+    tar
+}
+
+/// A layer's tar. A hard link is shown as the file it is another name of: builders may keep or break it.
 pub fn layer(bytes: &[u8]) -> Files {
-    let reader: Box<dyn Read> = if bytes.starts_with(&[0x1f, 0x8b]) { Box::new(GzDecoder::new(bytes)) } else { Box::new(bytes) };
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = tar::Archive::new(bytes);
     let mut files = Files::new();
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = trimmed(&entry.path_bytes());
         let header = entry.header().clone();
         let kind = header.entry_type();
-        let target = entry.link_name_bytes().map(|name| name.into_owned()).unwrap_or_default();
+        let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned).unwrap_or_default();
         let mut node = Node {
             kind: (if kind.is_dir() { "dir" } else { "file" }).to_owned(),
             mode: header.mode().unwrap() & 0o7777,

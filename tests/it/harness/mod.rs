@@ -30,6 +30,6 @@ pub mod prelude {
     pub use super::image::{Image, assert_same, on_disk};
     pub use super::registry::{Demands, Registry, base};
     pub use super::relay::Relay;
-    pub use super::run::{Run, eventually};
+    pub use super::run::eventually;
     pub use super::running::UnderWay;
 }

@@ -1,5 +1,6 @@
 //! Real registries (docker-registry 2.8), and what they really hold: read from their own storage, past every client.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,7 @@ use super::tls::Tls;
 pub struct Registry {
     peer: Peer,
     dir: PathBuf,
-    pub tls: Option<Tls>,
+    tls: Option<Tls>,
 }
 
 /// What a registry asks of its clients.
@@ -44,13 +45,13 @@ impl Registry {
             dir.join("data").display()
         );
         if let Some(tls) = &tls {
-            config += &format!("  tls: {{certificate: '{}', key: '{}'}}\n", tls.certificate.display(), tls.key.display());
+            let _ = writeln!(config, "  tls: {{certificate: '{}', key: '{}'}}", tls.certificate.display(), tls.key.display());
             trusted_by_engine(port, &tls.ca);
         }
         if let Some((user, password)) = demands.login {
             let htpasswd = dir.join("htpasswd");
             succeeded(Command::new("htpasswd").args(["-Bbc", "-C", "5"]).arg(&htpasswd).args([user, password]));
-            config += &format!("auth: {{htpasswd: {{realm: tests, path: '{}'}}}}\n", htpasswd.display());
+            let _ = writeln!(config, "auth: {{htpasswd: {{realm: tests, path: '{}'}}}}", htpasswd.display());
         }
         fs::write(dir.join("config.yml"), config).unwrap();
         let peer = Peer::start(Command::new("docker-registry").arg("serve").arg(dir.join("config.yml")).env_clear(), port, &dir);
@@ -66,9 +67,9 @@ impl Registry {
         format!("127.0.0.1:{}", self.peer.port)
     }
 
-    /// Its access log, among others: what clients asked of it.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&self.peer.log()).into_owned()
+    /// The authority's certificate, of a registry that speaks TLS.
+    pub fn ca(&self) -> String {
+        fs::read_to_string(&self.tls.as_ref().expect("a registry with TLS").ca).unwrap()
     }
 
     fn storage(&self) -> PathBuf {

@@ -111,7 +111,7 @@ impl Gate {
     /// Returns once a call waits here.
     pub fn arrived(&self) {
         let (state, changed) = &*self.0;
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         let mut state = state.lock().unwrap();
         while state.0 == 0 {
             assert!(Instant::now() < until, "no call came to the gate within a minute");

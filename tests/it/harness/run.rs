@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::agent::Agent;
-use super::canary::{Canary, Sinks};
+use super::canary::Sinks;
 use super::closed_list::named_by;
 use super::engine::Engine;
 use super::events::{self, Event};
@@ -26,7 +26,7 @@ pub struct Run {
     /// The result file.
     pub result: Option<Value>,
     pub termination: Option<String>,
-    /// Peak resident memory, KiB.
+    /// Peak resident memory, KiB; never below the 10 MiB or so that making the pod takes.
     pub rss_kib: u64,
     pub elapsed: Duration,
     /// What it asked of the engine.
@@ -187,19 +187,11 @@ impl Run {
             assert!(!tags.iter().any(|tag| bare(tag) == name), "{name} was left on the engine\n{}", self.story());
         }
     }
+}
 
-    /// With nobody else under way, there is no container at all.
-    pub(super) fn check_strays(&self, engine: &Engine) {
-        eventually("containers were left on the engine", || engine.containers().is_empty());
-    }
-
-    /// The image's own config, history and labels, and all of its layers' bytes, hold no secret.
-    pub fn assert_image_holds_no(&self, image: &super::image::Image, canaries: &[Canary]) {
-        let mut sinks = Sinks::default();
-        sinks.add("the image's config", image.config.to_string());
-        let leaks = sinks.leaks(canaries);
-        assert!(leaks.is_empty(), "leaked: {leaks:#?}");
-    }
+/// With nobody else under way, there is no container at all.
+pub(super) fn check_strays(engine: &Engine) {
+    eventually("containers were left on the engine", || engine.containers().is_empty());
 }
 
 /// Looks again for a while: what another process does after ours has ended takes a moment.

@@ -13,10 +13,10 @@ use rustix::process::Signal;
 use super::agent::Agent;
 use super::events::{self, Event};
 use super::process;
-use super::run::Run;
+use super::run::{Run, check_strays};
 
 /// Longer than any run of a test may take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// How many agents (and containers of tests) are under way; the last one out looks for leftovers that nobody owns.
 static UNDER_WAY: Mutex<usize> = Mutex::new(0);
@@ -31,13 +31,14 @@ impl UnderWay {
     }
 
     /// Leaves, and runs the check if nobody else is under way.
-    pub fn leave(self, check: impl FnOnce()) {
+    pub fn leave(this: Self, check: impl FnOnce()) {
         let count = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody enters while the check runs.
         if *count == 1 && !thread::panicking() {
             check();
         }
         drop(count);
+        drop(this);
     }
 }
 
@@ -94,7 +95,7 @@ impl Running {
     pub(super) fn new(agent: Agent, command: &mut Command) -> Self {
         let under_way = UnderWay::enter();
         let started = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{:?}: {e}", command.get_program()));
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", command.get_program().display()));
         let (sender, lines) = channel();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
@@ -182,7 +183,7 @@ impl Running {
     pub fn finish(self) -> Run {
         let (run, agent, under_way) = self.end();
         run.check_always(&agent);
-        under_way.leave(|| run.check_strays(agent.engine));
+        UnderWay::leave(under_way, || check_strays(agent.engine));
         run
     }
 
