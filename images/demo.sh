@@ -15,7 +15,8 @@ die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 private=
 case ${1:-} in "") ;; --private) private=yes ;; *) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"; exit 2 ;; esac
 
-work=$(mktemp -d /tmp/podwright-demo.XXXXXX)
+scratch=$(mktemp -d /tmp/podwright-demo.XXXXXX)
+work=$scratch
 engine='' children=()
 cleanup() {
   local status=$?
@@ -25,7 +26,7 @@ cleanup() {
   elif [[ -n ${docker:-} ]]; then
     "${docker[@]}" rmi -f podwright:demo "${pulled[@]}" >/dev/null 2>&1 || true
   fi
-  rm -rf "$work"
+  rm -rf "$scratch"
   exit "$status"
 }
 pulled=()
@@ -89,7 +90,8 @@ example init -q -b main
 example add -A
 example commit -q -m "The example"
 port=$(free_port)
-backend=$(ls /usr/lib/git-core/git-http-backend /usr/libexec/git-core/git-http-backend 2>/dev/null | head -n 1)
+backend=/usr/lib/git-core/git-http-backend
+[[ -x $backend ]] || backend=$(git --exec-path)/git-http-backend
 cat >"$work/git.conf" <<C
 server.modules = ("mod_setenv", "mod_alias", "mod_cgi")
 server.document-root = "$work/git"

@@ -83,7 +83,7 @@ end_to_end() {
   fi
   running=$dir
   tests "end to end on Docker $engine" tests/env/engine exec "$dir" env PODWRIGHT_TEST_LEDGER="$scratch/ledger" \
-    PODWRIGHT_TEST_RELEASE="$release" "$it" ${only:+"$only"}
+    "$it" ${only:+"$only"}
   tests/env/engine down "$dir"
   running=
 }
@@ -101,8 +101,6 @@ cleanup() {
   if ((failed)); then echo "logs and what the failed tests left are in $scratch"; else rm -rf "$scratch"; fi
 }
 
-# Of this machine's settings none may reach a test.
-unset GIT_SSL_CAINFO AWS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY http_proxy https_proxy DOCKER_HOST DOCKER_CONFIG
 started=$SECONDS
 install_needs
 scratch=$(mktemp -d /tmp/podwright.XXXXXX)
@@ -115,15 +113,19 @@ if [[ $whole ]]; then
   # The two are no part of --all-targets, as no plain `cargo test` can run them.
   check "clippy" cargo clippy --quiet --all-targets -- -D warnings
   check "clippy of the end-to-end tests" cargo clippy --quiet --test it --test ledger -- -D warnings
+  cargo fetch --locked --quiet
   check "cargo deny" cargo deny --config .deny.toml --offline check bans licenses sources
   tests "unit tests" cargo test --quiet
 fi
 say "building"
 cargo build --quiet
+# Of it the tests build the image.
 cargo build --quiet --release
-release=$(realpath "$(find target -path '*/release/podwright' -type f | head -n 1)")
 it=$(built it)
 ledger=$(built ledger)
+# Of this machine's settings none may reach the tests' peers.
+unset GIT_SSL_CAINFO AWS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR DOCKER_HOST DOCKER_CONFIG
+unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
 for engine in "${engines[@]}"; do end_to_end "$engine"; done
 [[ -z $whole ]] || check "ledger" "$ledger" "$scratch/ledger"
 

@@ -54,7 +54,7 @@ fn the_workspace_missing_or_read_only_is_said() {
     let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     for workspace in [Workspace::Missing, Workspace::ReadOnly] {
         let run = Agent::build().directory(context.path()).args(&["--no-push"]).workspace(workspace).run();
-        let run = run.failed(27, "WorkspaceFull", "prepare");
+        let run = run.failed(10, "RequestInvalid", "prepare");
         assert!(run.words().contains("/workspace"), "{}", run.words());
     }
 }

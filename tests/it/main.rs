@@ -23,4 +23,6 @@ mod directory;
 mod failures;
 mod git_source;
 mod harness_tests;
+mod own_image;
 mod stopping;
+mod table;

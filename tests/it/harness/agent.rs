@@ -49,7 +49,12 @@ pub struct Agent {
 impl Agent {
     /// `podwright build` with JSON events, a result file and a termination message in the workspace.
     pub fn build() -> Self {
-        let mut agent = Self::command(&["build", "--progress", "json", "--workspace", "/workspace"]);
+        Self::build_on(Engine::shared())
+    }
+
+    /// The same, on an engine of the test's own.
+    pub fn build_on(engine: &'static Engine) -> Self {
+        let mut agent = Self::command_on(engine, &["build", "--progress", "json", "--workspace", "/workspace"]);
         agent.arguments.extend(["--result-file", "/out/result.json", "--termination-message", "/out/termination"].map(str::to_owned));
         agent
     }

@@ -73,6 +73,11 @@ impl Engine {
         }
     }
 
+    /// Whether there is anybody to ask; only an engine of a test's own may be gone.
+    pub fn lives(&self) -> bool {
+        self.dir == Self::shared().dir || UnixStream::connect(self.socket()).is_ok()
+    }
+
     pub fn call(&self, method: &str, target: &str) -> Answer {
         let stream = UnixStream::connect(self.socket()).unwrap_or_else(|e| panic!("{}: {e}", self.socket().display()));
         http::ask(stream, method, target, &[]).unwrap_or_else(|e| panic!("{method} {target}: {e}"))
@@ -148,7 +153,7 @@ impl Engine {
 
 /// An engine for one test alone, to be killed or filled; it ends with this.
 #[derive(Debug)]
-pub struct OwnEngine(pub Engine);
+pub struct OwnEngine(pub &'static Engine);
 
 impl OwnEngine {
     /// Of the shared engine's version and store. `more` are options of the engine script.
@@ -162,7 +167,8 @@ impl OwnEngine {
             command.arg("--containerd-store");
         }
         succeeded(&mut command);
-        Self(Engine::at(&dir))
+        // There are few of them, and agents hold on to their engine.
+        Self(Box::leak(Box::new(Engine::at(&dir))))
     }
 
     /// Kills everything in it, without a warning.

@@ -85,6 +85,13 @@ impl Run {
         self
     }
 
+    /// This end, in whatever phase it is found.
+    #[track_caller]
+    pub fn ended(self, code: i32, reason: &str) -> Self {
+        let phase = self.document()["error"]["phase"].as_str().unwrap_or_default().to_owned();
+        self.failed(code, reason, &phase)
+    }
+
     /// The error's message, causes and hint, as a person would read them.
     pub fn words(&self) -> String {
         let error = &self.document()["error"];
@@ -177,7 +184,7 @@ impl Run {
         let named = named_by(&self.calls);
         let own: Vec<&String> = named.iter().filter(|name| name.starts_with(super::closed_list::OWN)).collect();
         eventually("connections to the engine stayed open after the run", || agent.relay.open() == 0);
-        if own.is_empty() {
+        if own.is_empty() || !agent.engine.lives() {
             return;
         }
         let tags = agent.engine.tags();
@@ -191,7 +198,9 @@ impl Run {
 
 /// With nobody else under way, there is no container at all.
 pub(super) fn check_strays(engine: &Engine) {
-    eventually("containers were left on the engine", || engine.containers().is_empty());
+    if engine.lives() {
+        eventually("containers were left on the engine", || engine.containers().is_empty());
+    }
 }
 
 /// Looks again for a while: what another process does after ours has ended takes a moment.
