@@ -44,9 +44,8 @@ fn a_request_is_cut_where_it_was_told() {
     stream.write_all(b"POST /files/x HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n").unwrap();
     // The relay may hang up on any of these bytes.
     let _ = stream.write_all(&[b'x'; 5_000]);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    // The server may answer before it has the whole body; what counts is that it never gets it.
+    let _ = stream.read_to_end(&mut Vec::new());
     assert_eq!(faulty.relay.calls()[0].request_bytes, 1_000);
 }
 
