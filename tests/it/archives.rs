@@ -1,0 +1,200 @@
+//! Archives by path, URL and standard input: checked before a byte reaches the daemon, and never unpacked.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::directory::{BUILDERS, destination};
+use crate::faults::Faulty;
+use crate::harness::prelude::*;
+
+/// A directory as an archive, below a directory of its own as release tarballs are.
+fn tarball(context: &Context, gzip: bool) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.follow_symlinks(false);
+    builder.append_dir_all("web-1.0", context.path()).unwrap();
+    let tar = builder.into_inner().unwrap();
+    if !gzip {
+        return tar;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&tar).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn context() -> Context {
+    let context = Context::with("FROM BASE\nCOPY . /src\n").file("text", "archived").file("run.sh", "#!/bin/sh\n");
+    context.mode("run.sh", 0o755).link("link", "text")
+}
+
+fn on_this_machine(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = Engine::shared().new_dir("t").join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+#[test]
+fn a_path_a_url_and_standard_input_come_to_the_same_image() {
+    promise!(1, 4);
+    let context = context();
+    let server = GitServer::start(&GitDemands::default());
+    for gzip in [false, true] {
+        let bytes = tarball(&context, gzip);
+        let url = server.file("web.tar", &bytes);
+        let path = on_this_machine("web.tar", &bytes);
+        for (number, builder) in BUILDERS.iter().cycle().take(3).enumerate() {
+            let (reference, _) = destination(&format!("archive-{number}-{gzip}"));
+            let agent =
+                Agent::build().args(&["-d", &reference, "--builder", builder, "--strip-components", "1", "--sha256", &sha256(&bytes)]);
+            let agent = match number {
+                0 => agent.readable(&path, "/in/web.tar").args(&["--archive", "/in/web.tar"]),
+                1 => agent.args(&["--archive", &url, "--allow", "plain-http"]),
+                _ => agent.stdin(&bytes).args(&["--archive", "-"]),
+            };
+            let run = agent.run().ok();
+            let image = Image::in_registry(Registry::shared(), run.digest());
+            assert_same(&image.below("src"), &on_disk(context.path()), &format!("{number} {builder}"));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_digest_ships_nothing() {
+    promise!(4);
+    let bytes = tarball(&context(), true);
+    let agent = Agent::build().args(&["--no-push", "--strip-components", "1", "--archive", "-", "--sha256", &sha256(b"another")]);
+    let run = agent.stdin(&bytes).run().failed(24, "SourceIntegrity", "fetch");
+    assert_eq!(run.count("POST", "/build"), 0, "the daemon was given something");
+}
+
+#[test]
+fn an_archive_that_breaks_off_is_no_archive() {
+    promise!(4);
+    let bytes = tarball(&context(), true);
+    let run = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&bytes[..bytes.len() / 2]).run();
+    assert!(matches!(run.code, 24 | 25), "{}", run.story());
+    assert_eq!(run.count("POST", "/build"), 0);
+
+    let server = GitServer::start(&GitDemands::default());
+    server.file("web.tgz", &bytes);
+    let faulty = Faulty::before(server.port());
+    faulty.relay.rule(usize::MAX, "GET", "/files/web.tgz", crate::harness::rule::Act::CutAnswer { after: 600 });
+    let url = format!("http://{}/files/web.tgz", faulty.host());
+    let run = Agent::build().args(&["--no-push", "--archive", &url, "--allow", "plain-http"]).run();
+    run.failed(23, "SourceUnavailable", "fetch");
+}
+
+#[test]
+fn a_download_that_was_cut_once_is_taken_up_again() {
+    let bytes = tarball(&context(), true);
+    let server = GitServer::start(&GitDemands::default());
+    server.file("web.tgz", &bytes);
+    let faulty = Faulty::before(server.port());
+    faulty.cut_answer("GET", "/files/web.tgz", 600);
+    let url = format!("http://{}/files/web.tgz", faulty.host());
+    let agent = Agent::build().args(&["--no-push", "--archive", &url, "--strip-components", "1", "--allow", "plain-http"]);
+    agent.run().ok();
+    assert_eq!(faulty.relay.count("GET", "/files/web.tgz"), 2);
+}
+
+/// A tar with one hostile entry after an honest Dockerfile.
+fn hostile(name: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    let dockerfile = b"FROM scratch\nCOPY . /\n";
+    header.set_size(dockerfile.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    builder.append_data(&mut header, "Dockerfile", &dockerfile[..]).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(0);
+    header.set_mode(0o644);
+    // Past the library's own checks: straight into the field.
+    header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_gnu_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
+    header.set_cksum();
+    builder.append(&header, std::io::empty()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn traversal_and_devices_are_refused_by_name_and_rule() {
+    use tar::EntryType;
+    let cases = [
+        ("../evil", EntryType::Regular, ""),
+        ("a/../../evil", EntryType::Regular, ""),
+        ("/etc/evil", EntryType::Regular, ""),
+        ("device", EntryType::Char, ""),
+        ("fifo", EntryType::Fifo, ""),
+        ("hard", EntryType::Link, "../../etc/passwd"),
+    ];
+    for (name, kind, target) in cases {
+        let run = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&hostile(name, kind, target)).run();
+        let run = run.failed(25, "SourceRefused", "fetch");
+        assert!(run.words().contains(name.trim_start_matches('/')), "{name} is not named in: {}", run.words());
+        assert_eq!(run.count("POST", "/build"), 0);
+    }
+}
+
+#[test]
+fn a_bomb_meets_the_limit_that_names_itself() {
+    promise!(8);
+    let path = Engine::shared().new_dir("t").join("bomb.tgz");
+    let mut builder = tar::Builder::new(GzEncoder::new(File::create(&path).unwrap(), Compression::fast()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1 << 30);
+    header.set_mode(0o644);
+    header.set_cksum();
+    builder.append_data(&mut header, "zeros", std::io::Read::take(std::io::repeat(0), 1 << 30)).unwrap();
+    builder.into_inner().unwrap().finish().unwrap();
+    let run = Agent::build().args(&["--no-push", "--archive", "/in/bomb.tgz"]).readable(&path, "/in/bomb.tgz").run();
+    run.failed(25, "SourceRefused", "fetch");
+}
+
+#[test]
+fn a_full_workspace_is_said() {
+    promise!(9);
+    let big = Context::new().file("Dockerfile", "FROM scratch\nCOPY . /\n").file("big", vec![b'x'; 4 << 20]);
+    let agent = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&tarball(&big, false));
+    let run = agent.workspace(Workspace::Small("1m")).run().failed(27, "WorkspaceFull", "fetch");
+    assert!(run.words().contains("/workspace"), "{}", run.words());
+}
+
+#[test]
+fn memory_does_not_grow_with_the_input() {
+    promise!(8);
+    let size = 256 << 20;
+    for builder in BUILDERS {
+        let context = Context::with("FROM BASE\nCOPY big /\n");
+        random_file(&context.path().join("big"), size);
+        let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder]).run().ok();
+        assert!(run.rss_kib < 48 << 10, "{builder}: {} KiB for {size} bytes", run.rss_kib);
+        std::fs::remove_file(context.path().join("big")).unwrap();
+    }
+}
+
+/// Bytes that no compression makes small.
+fn random_file(path: &Path, size: u64) {
+    let source = File::open("/dev/urandom").unwrap();
+    std::io::copy(&mut std::io::Read::take(source, size), &mut File::create(path).unwrap()).unwrap();
+}
+
+#[test]
+fn the_request_may_come_from_the_environment() {
+    let context = context();
+    let agent = Agent::command(&["build", "--progress", "json"]).readable(context.path(), "/src");
+    let request = r#"{"apiVersion": "podwright/v1", "source": {"directory": "/src"}, "push": "none", "workspace": "/workspace"}"#;
+    agent.env("PODWRIGHT_REQUEST", request).run().ok();
+    let agent = Agent::command(&["build", "--progress", "json"]).readable(context.path(), "/src");
+    let run = agent.env("PODWRIGHT_REQUEST", request).env("PODWRIGHT_DESTINATIONN", "x").run();
+    run.failed(10, "RequestInvalid", "prepare");
+}

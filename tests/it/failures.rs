@@ -1,0 +1,143 @@
+//! What bad input and broken surroundings get: the contract's code and reason, in words that help.
+
+use crate::directory::{BUILDERS, destination};
+use crate::faults::Faulty;
+use crate::harness::prelude::*;
+
+#[test]
+fn a_failing_step_is_its_own_code_and_last_lines() {
+    promise!(5);
+    for builder in BUILDERS {
+        let context = Context::with("FROM BASE\nRUN echo before the end && exit 7\n");
+        let (reference, repository) = destination("failing-step");
+        let run = Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]).run();
+        let run = run.failed(42, "StepFailed", "build");
+        let failed = &run.document()["steps"]["failed"];
+        assert_eq!(failed["exit_code"], 7, "{failed}");
+        assert!(failed["log"].to_string().contains("before the end"), "{failed}");
+        assert_eq!(Registry::shared().tags(&repository), [""; 0], "something was pushed after a failed build");
+        assert_eq!(run.count("POST", "/images/*/push"), 0);
+    }
+}
+
+#[test]
+fn a_missing_or_wrong_dockerfile_is_named() {
+    for builder in BUILDERS {
+        for context in [Context::new().file("other", ""), Context::new().file("Dockerfile", "FRM scratch\n")] {
+            let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder]).run();
+            run.failed(41, "DockerfileInvalid", "build");
+        }
+    }
+}
+
+#[test]
+fn without_a_socket_the_engine_is_unavailable() {
+    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let run = Agent::build().directory(context.path()).args(&["--no-push"]).without_socket().run();
+    run.failed(30, "EngineUnavailable", "prepare");
+}
+
+#[test]
+fn without_the_sockets_group_the_message_names_user_group_and_mode() {
+    promise!(9);
+    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let run = Agent::build().directory(context.path()).args(&["--no-push"]).without_group().run();
+    let run = run.failed(31, "EnginePermission", "prepare");
+    for part in ["65532", "2375", "660"] {
+        assert!(run.words().contains(part), "{part} is not in: {}", run.words());
+    }
+}
+
+#[test]
+fn the_workspace_missing_or_read_only_is_said() {
+    promise!(9);
+    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    for workspace in [Workspace::Missing, Workspace::ReadOnly] {
+        let run = Agent::build().directory(context.path()).args(&["--no-push"]).workspace(workspace).run();
+        let run = run.failed(10, "RequestInvalid", "prepare");
+        assert!(run.words().contains("/workspace"), "{}", run.words());
+    }
+}
+
+#[test]
+fn neither_push_nor_keep_is_an_error() {
+    let context = Context::new().file("Dockerfile", "FROM scratch\n");
+    Agent::build().directory(context.path()).run().failed(10, "RequestInvalid", "prepare");
+}
+
+#[test]
+fn a_push_that_fails_twice_is_tried_three_times() {
+    promise!(1);
+    let registry = Registry::start(&Demands::default());
+    let faulty = Faulty::before(registry.port());
+    let context = Context::with("FROM BASE\nRUN echo retried > /retried\n");
+    // What dockerd itself does not try again: the manifest.
+    faulty.unavailable(2, "PUT", "/v2/team/web/manifests/*");
+    let reference = format!("{}/team/web:1", faulty.host());
+    let run = Agent::build().directory(context.path()).args(&["-d", &reference]).run().ok();
+    assert_eq!(registry.tag("team/web", "1").as_deref(), Some(run.digest()));
+    let retries = run.events_named("push.retry");
+    assert_eq!(retries.iter().map(|event| event.data["attempt"].clone()).collect::<Vec<_>>(), [1, 2], "{}", run.story());
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_unavailable() {
+    promise!(8);
+    let port = crate::harness::process::new_port();
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let reference = format!("127.0.0.1:{port}/team/web:1");
+    let run = Agent::build().directory(context.path()).args(&["-d", &reference, "--deadline", "30s"]).run();
+    assert!(matches!(run.code, 53 | 70), "{}", run.story());
+}
+
+#[test]
+fn a_wrong_password_is_push_auth_and_leaks_nowhere() {
+    promise!(6);
+    let (right, wrong) = (Canary::token("right password"), Canary::new("wrong password"));
+    let registry = Registry::start(&Demands { login: Some(("ada", &right.value)), tls: false });
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let config = docker_config(&registry.host(), "ada", &wrong.value);
+    let reference = format!("{}/team/web:1", registry.host());
+    let agent = Agent::build().directory(context.path()).args(&["-d", &reference]).canary(&wrong);
+    let run = agent.secret_dir("--registry-secret", "/secrets/registry", &[("config.json", &config)]).run();
+    let run = run.failed(51, "PushAuth", "push");
+    assert_eq!(run.count("POST", "/images/*/push"), 1, "a refused login is not tried again");
+}
+
+#[test]
+fn credentials_with_symbols_reach_the_registry_and_nothing_else() {
+    promise!(1, 6);
+    for builder in BUILDERS {
+        let canary = Canary::new("password");
+        let registry = Registry::start(&Demands { login: Some(("ada", &canary.value)), tls: false });
+        let context = Context::with("FROM BASE\nRUN true\n");
+        let config = docker_config(&registry.host(), "ada", &canary.value);
+        let reference = format!("{}/team/web:1", registry.host());
+        let agent = Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]).canary(&canary);
+        let run = agent.secret_dir("--registry-secret", "/secrets/registry", &[("config.json", &config)]).run().ok();
+        let digest = registry.tag("team/web", "1").expect("the tag is there");
+        assert_eq!(digest, run.digest());
+        Image::in_registry(&registry, &digest).assert_holds_no(&[canary]);
+    }
+}
+
+#[test]
+fn a_registry_with_its_own_authority_is_pushed_to_and_read_back() {
+    promise!(1, 6);
+    let canary = Canary::token("password");
+    let registry = Registry::start(&Demands { login: Some(("ada", &canary.value)), tls: true });
+    let context = Context::with("FROM BASE\nRUN echo tls > /tls\n");
+    let config = docker_config(&registry.host(), "ada", &canary.value);
+    let reference = format!("{}/team/web:1", registry.host());
+    let agent = Agent::build().directory(context.path()).args(&["-d", &reference]).canary(&canary);
+    let files = [("config.json", config.as_str()), ("ca.crt", &registry.ca())];
+    let run = agent.secret_dir("--registry-secret", "/secrets/registry", &files).run().ok();
+    assert_eq!(registry.tag("team/web", "1").as_deref(), Some(run.digest()));
+}
+
+/// As `docker login` writes it.
+pub fn docker_config(host: &str, user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    serde_json::json!({"auths": {host: {"auth": auth}}}).to_string()
+}

@@ -1,0 +1,77 @@
+//! Promise 7: the calls that Podwright may make to a daemon, and no others.
+
+use super::relay::Judge;
+use super::rule::{Call, like};
+
+/// Method, path, and what it is for. Anything else fails the run that made it.
+const ALLOWED: &[(&str, &str)] = &[
+    ("GET", "/_ping"),
+    ("HEAD", "/_ping"),
+    ("GET", "/version"),
+    ("GET", "/info"),
+    ("POST", "/build"),
+    ("POST", "/build/cancel"),
+    ("POST", "/session"),
+    ("POST", "/grpc"),
+    ("GET", "/images/*/json"),
+    ("POST", "/images/*/tag"),
+    ("POST", "/images/*/push"),
+    ("GET", "/images/*/get"),
+    ("DELETE", "/images/*"),
+    ("GET", "/distribution/*/json"),
+    ("GET", "/events"),
+    ("GET", "/system/df"),
+];
+
+/// Where the names of a run's own making begin.
+pub const OWN: &str = "podwright-tmp/";
+
+/// The judge of every end-to-end run.
+pub const CLOSED_LIST: Judge = |call, before| {
+    if !ALLOWED.iter().any(|(method, path)| call.method == *method && like(path, &call.path)) {
+        return Err("not on the closed list of daemon calls".into());
+    }
+    match (call.method.as_str(), call.path.as_str()) {
+        ("POST", "/build") => judge_build(call),
+        ("DELETE", _) => judge_removal(call, before),
+        _ => Ok(()),
+    }
+};
+
+fn judge_build(call: &Call) -> Result<(), String> {
+    match call.parameter("remote").unwrap_or_default() {
+        "" | "client-session" => {}
+        other => return Err(format!("remote={other} makes the daemon fetch")),
+    }
+    if call.parameter("networkmode") == Some("host") {
+        return Err("the host's network was not allowed by anybody".into());
+    }
+    Ok(())
+}
+
+/// Only what this run named itself, and never the layers below it.
+fn judge_removal(call: &Call, before: &[Call]) -> Result<(), String> {
+    let name = call.path.strip_prefix("/images/").unwrap_or_default();
+    if !matches!(call.parameter("noprune"), Some("1" | "true")) {
+        return Err("a removal without noprune takes cached layers along".into());
+    }
+    if named_by(before).iter().any(|own| own == name) { Ok(()) } else { Err(format!("{name} is not of this run's making")) }
+}
+
+/// Every reference that these calls made.
+pub fn named_by(calls: &[Call]) -> Vec<String> {
+    let mut names = Vec::new();
+    for call in calls {
+        if call.is("POST", "/build") {
+            names.extend(call.query.iter().filter(|(name, _)| name == "t").map(|(_, value)| value.clone()));
+        }
+        if call.is("POST", "/images/*/tag") {
+            let repository = call.parameter("repo").unwrap_or_default();
+            names.push(match call.parameter("tag") {
+                Some(tag) if !tag.is_empty() => format!("{repository}:{tag}"),
+                _ => repository.to_owned(),
+            });
+        }
+    }
+    names
+}

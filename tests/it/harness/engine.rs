@@ -1,0 +1,194 @@
+//! The private Docker engine that `tests/env/engine` brought up, as the tests see it: its socket, its own CLI, its log.
+//!
+//! The test binary runs inside the engine's network namespace (`tests/env/engine exec`), so 127.0.0.1 is shared by the
+//! daemon, the registries and servers that tests start, and the agent.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use super::http::{self, Answer};
+
+/// Where the engine script is.
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/engine");
+
+/// A running engine of our own.
+#[derive(Debug)]
+pub struct Engine {
+    pub dir: PathBuf,
+    /// As it says itself: `20.10.24+dfsg1`.
+    pub version: String,
+    /// `graph` or `containerd`.
+    pub store: &'static str,
+}
+
+impl Engine {
+    /// The one that the tests run beside.
+    pub fn shared() -> &'static Self {
+        static ENGINE: OnceLock<Engine> = OnceLock::new();
+        ENGINE.get_or_init(|| {
+            let dir = std::env::var("PODWRIGHT_ENGINE").unwrap_or_else(|_| {
+                panic!(
+                    "no engine: run tests/run.sh, or `tests/env/engine up 20.10 DIR` and `tests/env/engine exec DIR cargo test --test it`"
+                )
+            });
+            Self::at(Path::new(&dir))
+        })
+    }
+
+    fn at(dir: &Path) -> Self {
+        let asked = Self { dir: dir.to_owned(), version: String::new(), store: "" };
+        let version = asked.get("/version")["Version"].as_str().unwrap().to_owned();
+        let status = asked.get("/info")["DriverStatus"].to_string();
+        Self { version, store: if status.contains("io.containerd.snapshotter") { "containerd" } else { "graph" }, ..asked }
+    }
+
+    /// `20.10 graph`: what the ledger calls it.
+    pub fn name(&self) -> String {
+        let short: Vec<&str> = self.version.split('.').take(2).collect();
+        format!("{} {}", short.join("."), self.store)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("docker.sock")
+    }
+
+    /// A new directory that the engine, its CLI and this process all see at one path.
+    pub fn new_dir(&self, name: &str) -> PathBuf {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        loop {
+            // Short, because sockets are made in it.
+            let dir = self.dir.join("w").join(format!("{name}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+            fs::create_dir_all(dir.parent().unwrap()).unwrap();
+            match fs::create_dir(&dir) {
+                Ok(()) => return dir,
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => panic!("{}: {e}", dir.display()),
+            }
+        }
+    }
+
+    /// Whether there is anybody to ask; only an engine of a test's own may be gone.
+    pub fn lives(&self) -> bool {
+        self.dir == Self::shared().dir || UnixStream::connect(self.socket()).is_ok()
+    }
+
+    pub fn call(&self, method: &str, target: &str) -> Answer {
+        let stream = UnixStream::connect(self.socket()).unwrap_or_else(|e| panic!("{}: {e}", self.socket().display()));
+        http::ask(stream, method, target, &[]).unwrap_or_else(|e| panic!("{method} {target}: {e}"))
+    }
+
+    pub fn get(&self, target: &str) -> Value {
+        let answer = self.call("GET", target);
+        assert_eq!(answer.head.status(), 200, "{target}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
+    /// The engine's own release of the docker CLI.
+    pub fn docker(&self, arguments: &[&str]) -> Command {
+        self.docker_at(&self.socket(), arguments)
+    }
+
+    /// The same, through another socket below the engine's directory.
+    pub fn docker_at(&self, socket: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(SCRIPT);
+        command.arg("docker").arg(&self.dir).args(arguments).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", &self.dir).env("DOCKER_HOST", format!("unix://{}", socket.display())).stdin(Stdio::null());
+        if let Some(roots) = std::env::var_os("PODWRIGHT_ENGINES") {
+            command.env("PODWRIGHT_ENGINES", roots);
+        }
+        command
+    }
+
+    /// Runs the CLI, which must succeed; what it printed.
+    pub fn docker_ok(&self, arguments: &[&str]) -> String {
+        succeeded(&mut self.docker(arguments))
+    }
+
+    /// The real CLI's `docker build`, with nothing of the cache: the reference for what an image should hold.
+    pub fn reference_build(&self, context: &Path, tag: &str, builder: &str, more: &[&str]) {
+        let context = context.to_str().unwrap();
+        let mut command = self.docker(&[&["build", "--no-cache", "-t", tag], more, &[context]].concat());
+        succeeded(command.env("DOCKER_BUILDKIT", if builder == "buildkit" { "1" } else { "0" }));
+    }
+
+    /// Every name an image has here.
+    pub fn tags(&self) -> Vec<String> {
+        let images = self.get("/images/json?all=1");
+        let names = |image: &Value| image["RepoTags"].as_array().cloned().unwrap_or_default();
+        images.as_array().unwrap().iter().flat_map(names).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The id of the image with this name.
+    pub fn image_id(&self, reference: &str) -> Option<String> {
+        let answer = self.call("GET", &format!("/images/{reference}/json"));
+        (answer.head.status() == 200).then(|| answer.json()["Id"].as_str().unwrap().to_owned())
+    }
+
+    /// One line for each container there is, running or not.
+    pub fn containers(&self) -> Vec<String> {
+        let containers = self.get("/containers/json?all=1");
+        let line = |c: &Value| format!("{} {} {} {}", c["Id"], c["State"], c["Image"], c["Command"]);
+        containers.as_array().unwrap().iter().map(line).collect()
+    }
+
+    /// The command line of every process in it: the daemon's, and those of containers and steps of builds.
+    pub fn processes(&self) -> Vec<String> {
+        // An engine of a test's own runs below this process and is seen in its own /proc.
+        let proc = Some(self.dir.join("proc")).filter(|proc| proc.join("1").exists()).unwrap_or_else(|| "/proc".into());
+        let entries = fs::read_dir(proc).unwrap().map_while(Result::ok);
+        let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| !line.is_empty()).collect()
+    }
+
+    pub fn log(&self) -> Vec<u8> {
+        fs::read(self.dir.join("dockerd.log")).unwrap()
+    }
+}
+
+/// An engine for one test alone, to be killed or filled; it ends with this.
+#[derive(Debug)]
+pub struct OwnEngine(pub &'static Engine);
+
+impl OwnEngine {
+    /// Of the shared engine's version and store. `more` are options of the engine script.
+    pub fn up(more: &[&str]) -> Self {
+        let shared = Engine::shared();
+        let dir = shared.new_dir("e");
+        let version = fs::read_to_string(shared.dir.join("version")).unwrap();
+        let mut command = Command::new(SCRIPT);
+        command.args(["up", version.trim()]).arg(&dir).args(more);
+        if shared.store == "containerd" {
+            command.arg("--containerd-store");
+        }
+        succeeded(&mut command);
+        // There are few of them, and agents hold on to their engine.
+        Self(Box::leak(Box::new(Engine::at(&dir))))
+    }
+
+    /// Kills everything in it, without a warning.
+    pub fn kill(&self) {
+        let outer = fs::read_to_string(self.0.dir.join("outer.pid")).unwrap();
+        super::process::signal(outer.trim().parse().unwrap(), rustix::process::Signal::KILL);
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        let _ = Command::new(SCRIPT).arg("down").arg(&self.0.dir).stderr(Stdio::null()).status();
+        let _ = fs::remove_dir_all(self.0.dir.join("data"));
+    }
+}
+
+/// Runs a command of the tests' own, which must succeed; its standard output.
+pub fn succeeded(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(status.success(), "{command:?}: {status}\n{}\n{}", text(&stdout), text(&stderr));
+    text(&stdout)
+}

@@ -1,0 +1,137 @@
+//! What a relay is told to do to a call, and what it remembers of one.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use percent_encoding::percent_decode_str;
+
+use super::http::Head;
+
+/// One request that went through a relay, and what became of it.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    pub method: String,
+    /// Decoded, without the API version's prefix and without the query.
+    pub path: String,
+    /// Decoded, in the order they were sent.
+    pub query: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
+    /// None until the answer came; a call that was cut off keeps none.
+    pub status: Option<u16>,
+    /// Bytes on the wire.
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+}
+
+impl Call {
+    pub fn of(head: &Head) -> Self {
+        let (path, query) = head.word(1).split_once('?').unwrap_or((head.word(1), ""));
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        Self {
+            method: head.word(0).to_owned(),
+            path: decode(without_version(path)),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers: head.headers.clone(),
+            ..Self::default()
+        }
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn is(&self, method: &str, path: &str) -> bool {
+        self.method == method && like(path, &self.path)
+    }
+}
+
+fn without_version(path: &str) -> &str {
+    let Some(rest) = path.strip_prefix("/v") else { return path };
+    match rest.find('/') {
+        // With a dot: a registry's paths begin with /v2/.
+        Some(end) if rest[..end].split('.').count() == 2 && rest[..end].bytes().all(|b| b.is_ascii_digit() || b == b'.') => &rest[end..],
+        _ => path,
+    }
+}
+
+/// `*` stands for anything, slashes too.
+pub fn like(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|text| (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| like(rest, &text[at..]))),
+    }
+}
+
+/// What to do to a call.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Answer it here; it never reaches the other side.
+    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    /// Keep it waiting, then pass it on.
+    Hold(Gate),
+    /// Pass on this many bytes of the answer (head included), then hang up on both sides.
+    CutAnswer { after: u64 },
+    /// Pass on this many bytes of the request's body, then hang up on both sides.
+    CutRequest { after: u64 },
+    /// Pass on this many bytes of the answer, then nothing more, with the connection left open.
+    Stall { after: u64 },
+}
+
+/// An act for the calls that match, while it lasts.
+pub struct Rule {
+    pub method: String,
+    pub path: String,
+    /// Calls it still applies to; `usize::MAX` for all.
+    pub left: usize,
+    pub act: Act,
+}
+
+/// A barrier: a call waits at it, a test sees it arrive and lets it go.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<(usize, bool)>, Condvar)>);
+
+impl Gate {
+    /// Called by the relay; gives up when `gone` says so.
+    pub(super) fn pass(&self, gone: &dyn Fn() -> bool) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.0 += 1;
+        changed.notify_all();
+        while !state.1 && !gone() {
+            state = changed.wait_timeout(state, Duration::from_millis(50)).unwrap().0;
+        }
+    }
+
+    /// Returns once a call waits here.
+    pub fn arrived(&self) {
+        let (state, changed) = &*self.0;
+        let until = Instant::now() + Duration::from_mins(1);
+        let mut state = state.lock().unwrap();
+        while state.0 == 0 {
+            assert!(Instant::now() < until, "no call came to the gate within a minute");
+            state = changed.wait_timeout(state, Duration::from_millis(50)).unwrap().0;
+        }
+    }
+
+    pub fn open(&self) {
+        let (state, changed) = &*self.0;
+        state.lock().unwrap().1 = true;
+        changed.notify_all();
+    }
+}
+
+#[test]
+fn patterns_and_versions_are_understood() {
+    assert!(like("/images/*/push", "/images/127.0.0.1:5000/a/b/push"));
+    assert!(!like("/images/*/push", "/images/a/pushed"));
+    assert!(like("*", "") && like("/build", "/build") && !like("/build", "/build/cancel"));
+    for (path, bare) in [("/v1.41/build", "/build"), ("/build", "/build"), ("/volumes", "/volumes"), ("/v2/x", "/v2/x")] {
+        assert_eq!(without_version(path), bare);
+    }
+}

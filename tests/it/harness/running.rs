@@ -1,0 +1,197 @@
+//! An agent on its way: its events as they come, signals to it, and its end.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::agent::Agent;
+use super::events::{self, Event};
+use super::process;
+use super::run::{Run, check_strays};
+
+/// Longer than any run of a test may take.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// How many agents (and containers of tests) are under way; the last one out looks for leftovers that nobody owns.
+static UNDER_WAY: Mutex<usize> = Mutex::new(0);
+
+/// Keeps the check for stray containers away while it lives: for tests that run containers of their own.
+pub struct UnderWay(());
+
+impl UnderWay {
+    pub fn enter() -> Self {
+        *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(())
+    }
+
+    /// Leaves, and runs the check if nobody else is under way.
+    pub fn leave(this: Self, check: impl FnOnce()) {
+        let count = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody enters while the check runs.
+        if *count == 1 && !thread::panicking() {
+            check();
+        }
+        drop(count);
+        drop(this);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
+/// The processes around the agent; none of them outlives this.
+struct Pod(Child);
+
+impl Pod {
+    /// The agent's own process, as this namespace numbers it; none before it is in its pod or after its end.
+    fn agent(&self) -> Option<i32> {
+        let mut pid = i32::try_from(self.0.id()).ok()?;
+        loop {
+            let executable = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+            if executable.file_name().is_some_and(|name| name == "podwright") {
+                return Some(pid);
+            }
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            pid = children.split_whitespace().next()?.parse().ok()?;
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(pid) = self.agent() {
+            process::signal(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A run that has begun.
+pub struct Running {
+    pub agent: Agent,
+    pod: Pod,
+    started: Instant,
+    lines: Receiver<Vec<u8>>,
+    stdout: Vec<u8>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    under_way: UnderWay,
+}
+
+impl Running {
+    pub(super) fn new(agent: Agent, command: &mut Command) -> Self {
+        let under_way = UnderWay::enter();
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", command.get_program().display()));
+        let (sender, lines) = channel();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                if sender.send(std::mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut errors = child.stderr.take().unwrap();
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = errors.read_to_end(&mut text);
+            text
+        });
+        Self { agent, pod: Pod(child), started, lines, stdout: Vec::new(), stderr: Some(stderr), under_way }
+    }
+
+    /// The next event that fits; those before it are kept, and an end before it fails the test.
+    pub fn event(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(self.started.elapsed())) {
+                Ok(line) => {
+                    self.stdout.extend_from_slice(&line);
+                    let event = events::parse(line.trim_ascii_end()).unwrap_or_else(|why| panic!("{why}\n{}", self.story()));
+                    if fits(&event) {
+                        return event;
+                    }
+                }
+                Err(e) => {
+                    self.pod.kill();
+                    panic!("the event never came ({e})\n{}", self.story());
+                }
+            }
+        }
+    }
+
+    pub fn event_named(&mut self, name: &str) -> Event {
+        self.event(|event| event.name == name)
+    }
+
+    fn story(&mut self) -> String {
+        let stderr = self.stderr.take().filter(JoinHandle::is_finished).and_then(|thread| thread.join().ok()).unwrap_or_default();
+        format!("{}\n{}", String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&stderr))
+    }
+
+    /// The agent's own process id, while it is in its pod.
+    pub fn pid(&self) -> Option<i32> {
+        self.pod.agent()
+    }
+
+    /// Sends the agent a signal, as an orchestrator does.
+    pub fn signal(&self, signal: Signal) {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(pid) = self.pid() {
+                return process::signal(pid, signal);
+            }
+            assert!(Instant::now() < until, "there is no agent to send a signal to");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end; nothing is checked yet.
+    fn end(mut self) -> (Run, Agent, UnderWay) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(self.started.elapsed())) {
+                Ok(line) => self.stdout.extend_from_slice(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.pod.kill();
+                    panic!("the run took longer than {PATIENCE:?}\n{}", self.story());
+                }
+            }
+        }
+        let status = self.pod.0.wait().unwrap();
+        let elapsed = self.started.elapsed();
+        let stderr = self.stderr.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
+        let run = Run::gather(&self.agent, status, self.stdout, &stderr, elapsed);
+        (run, self.agent, self.under_way)
+    }
+
+    /// Waits for the end and checks everything that holds of every run that ends by itself.
+    pub fn finish(self) -> Run {
+        let (run, agent, under_way) = self.end();
+        run.check_always(&agent);
+        UnderWay::leave(under_way, || check_strays(agent.engine));
+        run
+    }
+
+    /// Kills it without a warning, as a node's kernel may; only the closed list is checked.
+    pub fn kill_and_wait(mut self) -> Run {
+        self.pod.kill();
+        let (run, agent, _under_way) = self.end();
+        run.check_calls(&agent);
+        run
+    }
+}
