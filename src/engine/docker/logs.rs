@@ -62,7 +62,7 @@ impl Logs {
 
     fn keep(&mut self, log: &StepLog) {
         let tail = self.tails.entry(log.step.clone()).or_default();
-        for line in log.text.lines() {
+        for line in log.text.split('\n') {
             tail.push_back(line.chars().take(TAIL_WIDTH).collect());
             if tail.len() > TAIL_LINES {
                 tail.pop_front();

@@ -37,6 +37,7 @@ fn as_lines(tree: &GitTree) -> Vec<Line> {
         .iter()
         .map(|entry| {
             let body = match &entry.kind {
+                Kind::Other(what) => panic!("a repository holds no {what}"),
                 Kind::Directory => Vec::new(),
                 Kind::Symlink { target } => target.clone(),
                 Kind::File { size, link } => {
