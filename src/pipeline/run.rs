@@ -197,7 +197,7 @@ impl<'a> Site<'a> {
             self.services.events.emit(Event::Failed(Box::new(failure.clone())));
         }
         self.draft.enter(Phase::Report);
-        let document = self.document(error.clone());
+        let mut document = self.document(error.clone());
         let targets = super::targets(&self.settings.result);
         if let Err(unwritten) = report::write(&document, &targets, &self.services.redactor) {
             self.services.events.emit(Event::Notice { message: unwritten.to_string(), hint: unwritten.hint() });
@@ -205,7 +205,8 @@ impl<'a> Site<'a> {
             if error.is_none() {
                 let failure = self.failure(&unwritten);
                 self.services.events.emit(Event::Failed(Box::new(failure.clone())));
-                let _ = report::write(&self.document(Some(failure.clone())), &targets, &self.services.redactor);
+                document = self.document(Some(failure.clone()));
+                let _ = report::write(&document, &targets, &self.services.redactor);
                 error = Some(failure);
             }
         }
@@ -217,7 +218,7 @@ impl<'a> Site<'a> {
         }
         drop(self.workspace.take());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
-        let document = self.document(error);
+        // The very document that was written: how long the report took is in its phase's event.
         self.services.events.emit(Event::RunFinished(Box::new(document.clone())));
         document
     }
