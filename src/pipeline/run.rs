@@ -13,6 +13,7 @@ use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
 use crate::engine::{Built, Engine};
 use crate::event::{Event, EventSink, ImageBuilt, RunStarted, millis};
+use crate::model::keychain::Keychain;
 use crate::model::result::{Document, Image, TagResult, TagStatus};
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Reference};
@@ -107,10 +108,20 @@ impl<'a> Site<'a> {
         self.services.events.emit(Event::EngineConnected(Box::new(engine.info().clone())));
         self.draft.engine = Some(engine.info().clone());
         self.engine = Some(Arc::clone(&engine));
-        if fetch::needs_workspace(&self.settings) {
+        self.check_credentials()?;
+        // A workspace that the request names must be good, whether or not this source needs it.
+        if fetch::needs_workspace(&self.settings) || self.settings.workspace.len() == 1 {
             self.workspace = Some(Workspace::claim(&self.settings.workspace, &self.services.run).map_err(|error| self.failure(&error))?);
         }
         Ok(engine)
+    }
+
+    /// Credentials that cannot be read are found before anything is fetched, not after the build.
+    fn check_credentials(&self) -> Result<(), Failure> {
+        for reference in self.settings.push.iter().flat_map(|push| &push.destinations) {
+            self.keychain.resolve(reference).map_err(|error| self.failure(&error))?;
+        }
+        Ok(())
     }
 
     async fn fetch(&mut self) -> Result<Arc<dyn SourceTree>, Failure> {

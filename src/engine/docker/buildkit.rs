@@ -58,7 +58,7 @@ async fn run<K: Keychain + 'static>(
         return Err(session.failure().unwrap_or_else(|| diagnose::build(&message, None, None)));
     }
     let mut image = None;
-    let end = client::messages(DOING, answer.response, |message| match message {
+    let end = client::messages(client, DOING, answer.response, |message| match message {
         Message::Trace(trace) => {
             record(book, *trace);
             Ok(())

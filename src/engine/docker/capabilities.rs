@@ -1,17 +1,12 @@
 //! What this daemon is and can do: asked once, decided here.
 
-use std::time::Duration;
-
-use http::Method;
-
-use super::client::{self, Client, from_bollard, no_body};
+use super::client::{self, Client, from_bollard};
 use crate::engine::EngineError;
 use crate::model::result::EngineInfo;
 
 /// The newest API this agent was written against, and the oldest it can work with: 1.40 brought `outputs` and a stable session.
 const NEWEST: Version = Version(1, 51);
 const OLDEST: Version = Version(1, 40);
-const PING: Duration = Duration::from_secs(10);
 
 /// Which of the daemon's two builders does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +48,7 @@ pub struct Ping {
 
 /// Agrees on a version: the older of ours and the daemon's, or the one the operator set.
 pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, Ping), EngineError> {
-    let request = client.request(Method::GET, "/_ping").body(no_body());
-    let (head, body) = client.call("answer a ping", PING, request).await.map_err(|error| unanswered(&client, error))?;
+    let (head, body) = client.ping().await.map_err(|error| unanswered(&client, error))?;
     let endpoint = client.endpoint();
     let incompatible = |why: String| EngineError::Incompatible { endpoint: endpoint.clone(), why };
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();

@@ -65,7 +65,7 @@ async fn run<K: Keychain>(
         return Err(prefer(diagnose::build(&message, None, None)));
     }
     let mut image = None;
-    let end = client::messages(DOING, answer.response, |message| match message {
+    let end = client::messages(client, DOING, answer.response, |message| match message {
         Message::Text(text) => {
             story.text(&text);
             Ok(())

@@ -24,6 +24,12 @@ use super::messages::{Decoder, Garbled, Message};
 use crate::engine::EngineError;
 use crate::model::keychain::Credential;
 
+/// How long a daemon may take to answer a ping.
+const PING: Duration = Duration::from_secs(10);
+
+/// Silence in a stream after which the daemon is asked whether it lives.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// An error body is read this far.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -96,6 +102,11 @@ impl Client {
         tokio::time::timeout(patience, whole).await.unwrap_or(Err(EngineError::Silent { doing, seconds: patience.as_secs() }))
     }
 
+    /// The head and body of `/_ping`.
+    pub async fn ping(&self) -> Result<(http::response::Parts, Bytes), EngineError> {
+        self.call("answer a ping", PING, self.request(Method::GET, "/_ping").body(no_body())).await
+    }
+
     /// The small calls' client, over the same endpoint.
     pub fn bollard(&self, patience: Duration) -> Result<bollard::Docker, EngineError> {
         let seconds = patience.as_secs();
@@ -121,8 +132,10 @@ pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (Stat
     (status, message(&bytes))
 }
 
-/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does.
+/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does. A step
+/// may be silent for an hour: then the daemon itself is asked, on another connection, whether it still lives.
 pub async fn messages(
+    client: &Client,
     doing: &'static str,
     response: Response<Incoming>,
     mut visit: impl FnMut(Message) -> Result<(), EngineError>,
@@ -130,8 +143,15 @@ pub async fn messages(
     let garbled = |bad: Garbled| EngineError::Lost { doing, why: bad.to_string() };
     let mut body = response.into_body();
     let mut decoder = Decoder::default();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?;
+    loop {
+        let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
+            Ok(Some(frame)) => frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?,
+            Ok(None) => break,
+            Err(_) => {
+                client.ping().await.map_err(|_| EngineError::Silent { doing, seconds: SILENCE.as_secs() + PING.as_secs() })?;
+                continue;
+            }
+        };
         for message in decoder.push(frame.data_ref().map_or(&[][..], |data| data)).map_err(garbled)? {
             visit(message)?;
         }

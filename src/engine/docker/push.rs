@@ -43,7 +43,7 @@ pub async fn push(
     }
     let mut evidence = None;
     let name = reference.to_string();
-    client::messages(DOING, answer.response, |message| match message {
+    client::messages(client, DOING, answer.response, |message| match message {
         Message::Status { id, text, current, total } => {
             if !id.is_empty() {
                 events.emit(Event::PushProgress(PushProgress { r#ref: name.clone(), layer: id, status: text, bytes: current, total }));
