@@ -129,7 +129,8 @@ pub struct Build {
     /// `os/arch` or `os/arch/variant`.
     pub platform: Option<String>,
     pub builder: Option<Builder>,
-    /// Ask the registries for newer base images.
+    /// Ask the registries for the base images, whatever the node has under their names: `true` by default, because everybody
+    /// on a node can put an image under any name there.
     pub pull: Option<bool>,
     pub no_cache: Option<bool>,
     pub network: Option<Network>,

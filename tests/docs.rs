@@ -1,0 +1,91 @@
+//! What the documents say, held against the program.
+
+// A panic is how a test says that it failed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use podwright::model::Reason;
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+fn podwright(args: &[&str], request: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_podwright")).args(args).env_clear().env("PODWRIGHT_REQUEST", request).output().unwrap()
+}
+
+/// The first fenced block of this language that holds the text.
+fn block(markdown: &str, language: &str, holding: &str) -> String {
+    let fence = format!("```{language}\n");
+    let mut blocks = markdown.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.find(|block| block.contains(holding)).unwrap_or_else(|| panic!("no {language} block holds {holding:?}")).to_owned()
+}
+
+fn is_a_good_request(request: &str) {
+    let output = podwright(&["plan"], request);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(plan["would"].as_array().is_some_and(|would| would.len() >= 3), "{plan}");
+}
+
+#[test]
+fn the_readmes_table_of_exit_codes_is_the_programs() {
+    let readme = document("README.md");
+    for reason in Reason::all() {
+        let retry = if reason.retryable() { "yes" } else { "no" };
+        let row = format!("| {} | {} | {retry} | {} |", reason.code(), reason.name(), reason.meaning());
+        assert!(readme.contains(&row), "the README lacks {row:?}");
+    }
+    let rows = readme.lines().filter(|line| line.starts_with("| ") && line[2..3].parse::<u8>().is_ok());
+    assert_eq!(rows.count(), Reason::all().count() + 1, "the README has a code that the program lacks");
+}
+
+#[test]
+fn the_readmes_request_is_one() {
+    is_a_good_request(&block(&document("README.md"), "yaml", "apiVersion: podwright/v1"));
+}
+
+#[test]
+fn the_readmes_command_is_understood() {
+    let command = block(&document("README.md"), "sh", "--git").replace("\\\n", " ");
+    let words: Vec<&str> = command.split_whitespace().collect();
+    assert_eq!(words[0], "podwright");
+    let output = Command::new(env!("CARGO_BIN_EXE_podwright")).arg("plan").args(&words[1..]).env_clear().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_jobs_request_is_one_and_its_retries_are_the_tables() {
+    let job = document("deploy/kubernetes-job.yaml");
+    let (_, rest) = job.split_once("value: |\n").unwrap();
+    let indent = rest.len() - rest.trim_start().len();
+    let request: String = rest
+        .lines()
+        .take_while(|line| line.len() - line.trim_start().len() >= indent)
+        .map(|line| format!("{}\n", &line[indent..]))
+        .collect();
+    is_a_good_request(&request);
+    let retry: Vec<String> = Reason::all().filter(|reason| reason.retryable()).map(|reason| reason.code().to_string()).collect();
+    assert!(job.contains(&format!("values: [{}]", retry.join(", "))), "the Job tries again what the table does not");
+}
+
+#[test]
+fn the_files_the_readme_names_are_there() {
+    let readme = document("README.md");
+    for file in ["images/demo.sh", "tests/run.sh", "deploy/kubernetes-job.yaml", "tests/bench.sh"] {
+        assert!(readme.contains(file), "{file} is not in the README");
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file} is not there");
+    }
+}
+
+#[test]
+fn every_schema_is_json() {
+    for name in ["request", "event", "result"] {
+        let output = podwright(&["schema", name], "");
+        let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(schema["$schema"].is_string(), "{name}");
+    }
+}
