@@ -16,13 +16,14 @@
 //! The rows. Imports go down only, and modules of one row never import each other (`tests/house.rs` checks both):
 //!
 //! ```text
-//!  row 6  main.rs                                  the order of life on one screen
-//!  row 5  cli                                      arguments, rendering for people
-//!  row 4  pipeline                                 the linear story
-//!  row 3  config                                   request + environment + flags → Settings
-//!  row 2  source · context · engine · registry · progress · report
-//!  row 1  model · event                            plain data
-//!  row 0  net · support                            the one HTTP connector · limits, back-off, redaction, atomic files
+//!  row 7  main.rs                                  the order of life on one screen
+//!  row 6  cli                                      arguments, rendering for people
+//!  row 5  pipeline                                 the linear story
+//!  row 4  config                                   request + environment + flags → Settings
+//!  row 3  source · context · engine · registry · progress · report
+//!  row 2  event                                    what happened, as facts
+//!  row 1  model · net                              plain data · the one connector to hosts
+//!  row 0  support                                  limits, back-off, redaction, patterns, secret directories, atomic files
 //! ```
 //!
 //! The one idea: **never extract, re-emit**. No source is ever written out as files; the daemon is handed entries that were

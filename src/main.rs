@@ -1,6 +1,6 @@
 //! The order of life: arguments, what needs no run, the request, signals, the run, the exit code.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ fn build(invocation: &Invocation) -> ! {
     let redactor = Arc::new(Redactor::default());
     cli::logging::start(Arc::clone(&redactor));
     let run = run_id::new();
-    let progress = Progress::start(options(invocation.progress, &run), Arc::clone(&redactor));
+    let progress = Progress::start(Options::fitting(mode(invocation.progress), &run), Arc::clone(&redactor));
     let services = Services { run, events: Arc::new(progress.clone()), redactor, cancel: Cancel::default() };
     let document = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime.block_on(live(invocation, &services)),
@@ -57,14 +57,12 @@ fn build(invocation: &Invocation) -> ! {
     exit(document.exit_code.into())
 }
 
-fn options(shown: Shown, run: &str) -> Options {
-    let terminal = io::stdout().is_terminal();
-    let mode = match shown {
-        Shown::Plain => Mode::Plain,
-        Shown::Auto if terminal => Mode::Plain,
-        Shown::Auto | Shown::Json => Mode::Json,
-    };
-    Options { colour: terminal, ..Options::new(mode, run) }
+fn mode(shown: Shown) -> Option<Mode> {
+    match shown {
+        Shown::Auto => None,
+        Shown::Json => Some(Mode::Json),
+        Shown::Plain => Some(Mode::Plain),
+    }
 }
 
 async fn live(invocation: &Invocation, services: &Services) -> Document {

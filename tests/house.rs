@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rows of `src/lib.rs`'s map, from the bottom.
-const ROWS: [&[&str]; 6] = [
-    &["net", "support"],
-    &["model", "event"],
+const ROWS: [&[&str]; 7] = [
+    &["support"],
+    &["net", "model"],
+    &["event"],
     &["source", "context", "engine", "registry", "progress", "report"],
     &["config"],
     &["pipeline"],
@@ -128,7 +129,7 @@ fn unsafe_code_stands_in_one_module() {
 fn every_file_says_why_it_exists_and_is_short() {
     let mut wrong = Vec::new();
     for (path, text) in files() {
-        if !text.starts_with("//!") {
+        if !text.starts_with("//!") && path.file_name() != Some("tests.rs".as_ref()) {
             wrong.push(format!("{} has no module doc", path.display()));
         }
         let lines = text.lines().count();

@@ -46,7 +46,7 @@ struct Site<'a> {
 pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
     let events = &services.events;
     events.emit(Event::RunStarted(RunStarted {
-        agent: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: concat!("podwright ", env!("CARGO_PKG_VERSION")).to_owned(),
         request_digest: settings.request_digest.clone(),
         name: settings.name.clone(),
         deadline_ms: Some(millis(settings.deadline)),

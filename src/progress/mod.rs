@@ -14,6 +14,7 @@ mod split;
 mod summary;
 mod writer;
 
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
@@ -53,6 +54,13 @@ pub struct Options {
 }
 
 impl Options {
+    /// As it suits whoever reads standard output: in colour for people at a terminal, as events for everybody else.
+    pub fn fitting(wish: Option<Mode>, run: impl Into<String>) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let mode = wish.unwrap_or(if terminal { Mode::Plain } else { Mode::Json });
+        Self { colour: terminal, ..Self::new(mode, run) }
+    }
+
     pub fn new(mode: Mode, run: impl Into<String>) -> Self {
         Self { mode, colour: false, run: run.into(), heartbeat: HEARTBEAT }
     }

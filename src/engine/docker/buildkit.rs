@@ -77,8 +77,13 @@ async fn run<K: Keychain + 'static>(
     image.ok_or_else(|| EngineError::Lost { doing: DOING, why: "its answer ended without an image id".into() })
 }
 
-/// One piece of the trace, into the book.
+/// One piece of the trace, into the book: a step is there before what it prints, and ends after it.
 fn record(book: &mut StepBook, trace: StatusResponse) {
+    let (ended, begun): (Vec<Step>, Vec<Step>) = trace.vertexes.into_iter().map(step).partition(|step| step.completed.is_some());
+    begun.into_iter().for_each(|step| book.record(step));
+    for step in &ended {
+        book.introduce(step);
+    }
     for log in trace.logs {
         book.output(&log.vertex, log.stream, &log.msg);
     }
@@ -99,7 +104,7 @@ fn record(book: &mut StepBook, trace: StatusResponse) {
             url: (!warning.url.is_empty()).then_some(warning.url),
         });
     }
-    trace.vertexes.into_iter().map(step).for_each(|step| book.record(step));
+    ended.into_iter().for_each(|step| book.record(step));
 }
 
 fn step(vertex: Vertex) -> Step {

@@ -38,6 +38,13 @@ impl StepBook {
         self.steps.insert(step.id.clone(), step);
     }
 
+    /// A step that is first heard of when it has ended began before.
+    pub fn introduce(&mut self, step: &Step) {
+        if !self.steps.contains_key(&step.id) {
+            self.record(Step { completed: None, error: None, ..step.clone() });
+        }
+    }
+
     pub fn output(&mut self, step: &str, stream: i64, bytes: &[u8]) {
         for log in self.logs.push(step, stream, bytes) {
             self.events.emit(Event::BuildLog(log));
