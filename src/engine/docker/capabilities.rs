@@ -60,6 +60,9 @@ pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, 
         Some(text) => Version::parse(text).ok_or_else(|| incompatible(format!("DOCKER_API_VERSION is {text:?}, not like 1.41")))?,
         None => theirs.min(NEWEST),
     };
+    if api > theirs {
+        return Err(incompatible(format!("it knows the API up to {theirs}, and DOCKER_API_VERSION asks for {api}")));
+    }
     if api < OLDEST {
         return Err(incompatible(format!("API {api} is older than {OLDEST}, the oldest this agent can work with")));
     }
