@@ -1,5 +1,8 @@
 //! The rules of the house, held against the source: who may import whom, who may print, how long a file may be.
 
+// Helpers of tests may unwrap as tests may: a panic is how a test says that it failed.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

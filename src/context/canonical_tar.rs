@@ -2,26 +2,30 @@
 //!
 //! The form is GNU's (GNU tar manual, "Basic Tar Format"), which every daemon reads and which takes names of any bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::event::{ContextSent, LargeFile};
-use crate::model::tree::{Entry, Kind, SourceTree, TreeError};
+use crate::model::tree::{BodyKey, Entry, Kind, SourceTree, Time, TreeError};
 use crate::model::{Digest, TreePath};
 
 /// How many of the largest files are named.
 const LARGEST: usize = 10;
 const BLOCK: usize = 512;
+/// Bytes of a body that are in memory at once.
+const PIECE: usize = 64 << 10;
 
 /// A tar on its way out, hashed and counted as it goes.
 pub struct TarWriter<'a> {
     out: Hashing<'a>,
     sent: ContextSent,
-    largest: BTreeMap<(u64, Vec<u8>), ()>,
+    largest: BTreeSet<(u64, Vec<u8>)>,
     /// The first name of each file that has several.
     first_names: HashMap<u64, TreePath>,
+    /// What a body goes through.
+    piece: Vec<u8>,
 }
 
 impl<'a> TarWriter<'a> {
@@ -29,8 +33,9 @@ impl<'a> TarWriter<'a> {
         Self {
             out: Hashing { out, hash: Sha256::new() },
             sent: ContextSent::default(),
-            largest: BTreeMap::new(),
+            largest: BTreeSet::new(),
             first_names: HashMap::new(),
+            piece: vec![0; PIECE],
         }
     }
 
@@ -64,8 +69,8 @@ impl<'a> TarWriter<'a> {
             path: path.clone(),
             kind: Kind::File { size, link: 0 },
             mode: 0o644,
-            modified: Default::default(),
-            key: Default::default(),
+            modified: Time::default(),
+            key: BodyKey::default(),
         };
         self.header(path.as_bytes(), tar::EntryType::Regular, &entry, size, b"")?;
         self.body(path, &mut body, size)
@@ -77,7 +82,7 @@ impl<'a> TarWriter<'a> {
         self.sent.ignored = ignored;
         self.sent.digest = Some(Digest::sha256(self.out.hash.finalize()));
         let name = |(bytes, path): (u64, Vec<u8>)| LargeFile { path: String::from_utf8_lossy(&path).into_owned(), bytes };
-        self.sent.largest = self.largest.into_keys().rev().map(name).collect();
+        self.sent.largest = self.largest.into_iter().rev().map(name).collect();
         Ok(self.sent)
     }
 
@@ -122,21 +127,20 @@ impl<'a> TarWriter<'a> {
 
     fn body(&mut self, path: &TreePath, body: &mut dyn Read, size: u64) -> Result<(), TreeError> {
         let mut left = size;
-        let mut piece = [0; 64 << 10];
         while left > 0 {
-            let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let read = match body.read(&mut piece[..most]) {
+            let most = self.piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = match body.read(&mut self.piece[..most]) {
                 Ok(0) => return Err(TreeError::Damaged(format!("{:?} ends {left} bytes early", path.display()))),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(TreeError::io(path, error)),
             };
-            self.out.write_all(&piece[..read]).map_err(|_| TreeError::Abandoned)?;
+            self.out.write_all(&self.piece[..read]).map_err(|_| TreeError::Abandoned)?;
             left -= read as u64;
         }
         self.sent.files += 1;
         self.sent.bytes += size;
-        self.largest.insert((size, path.as_bytes().to_vec()), ());
+        self.largest.insert((size, path.as_bytes().to_vec()));
         if self.largest.len() > LARGEST {
             self.largest.pop_first();
         }

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn names_are_cleaned_or_refused() {
-        let table: &[(&[u8], Result<&[u8], BadPath>)] = &[
+        type Row = (&'static [u8], Result<&'static [u8], BadPath>);
+        let table: &[Row] = &[
             (b"a/b", Ok(b"a/b")),
             (b"./a//b/", Ok(b"a/b")),
             (b"a/./b", Ok(b"a/b")),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
-use super::{Credential, NetError, Origin, ProxySettings, RedactedUrl, Trust, Wait, tls};
+use super::{Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
 const MOST_HOPS: usize = 5;
@@ -18,6 +18,7 @@ const MOST_HOPS: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub trust: Trust,
+    pub roots: SystemRoots,
     pub proxy: ProxySettings,
     pub timeouts: Timeouts,
     /// `User-Agent`; this program's name and version where none is given.
@@ -41,7 +42,7 @@ impl Default for Timeouts {
     }
 }
 
-/// One request. Redirects of GET and HEAD are followed by the rules of [`Client::send`]; all others are refused.
+/// One request. Redirects are followed by the rules of [`Client::send`], unless `follow` says otherwise.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
@@ -52,11 +53,24 @@ pub struct Request {
     pub credential: Option<Credential>,
     /// The URL was named by a host and not by the user: it gets no credential, and its address is checked.
     pub foreign: bool,
+    /// The URL was named by a host, and is shown its credential all the same: its address is checked.
+    pub checked: bool,
+    /// Without it a redirect is an answer like any other.
+    pub follow: bool,
 }
 
 impl Request {
     pub fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), credential: None, foreign: false }
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            credential: None,
+            foreign: false,
+            checked: false,
+            follow: true,
+        }
     }
 
     pub fn post(url: Url, body: Bytes) -> Self {
@@ -69,7 +83,7 @@ impl Request {
 pub struct Client {
     /// For the origins that the user named.
     own: reqwest::Client,
-    /// For wherever a redirect leads: its resolver refuses the addresses in `address`.
+    /// For what a host named, as by a redirect: its resolver refuses the addresses in `address`.
     foreign: reqwest::Client,
     proxy: ProxySettings,
     timeouts: Timeouts,
@@ -78,7 +92,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
-        let (config, any_root) = tls::configure(&settings.trust)?;
+        let (config, any_root) = tls::configure(&settings.trust, &settings.roots)?;
         let build = |foreign: bool| {
             let proxy = settings.proxy.clone();
             let agent = settings.user_agent.as_deref().unwrap_or(concat!("podwright/", env!("CARGO_PKG_VERSION")));
@@ -104,13 +118,17 @@ impl Client {
 
     /// Sends, follows redirects, and returns whatever status the last answer has.
     ///
-    /// A redirect is followed at most five times, never from https to http, never to an address that only this node sees.
+    /// A redirect is followed for GET and HEAD alone, at most five times, never from https to http, never to an address that
+    /// only this node sees; every other one is an error.
     /// Once it leaves the request's origin no credential goes along, not even back to where it came from.
     pub async fn send(&self, request: Request) -> Result<Response, NetError> {
         let home = Origin::of(&request.url);
         let mut request = request;
         for _ in 0..=MOST_HOPS {
             let response = self.once(&request).await?;
+            if !request.follow {
+                return Ok(response);
+            }
             let Some(next) = next_hop(&request, &response)? else { return Ok(response) };
             request.foreign |= Origin::of(&next) != home;
             request.url = next;
@@ -121,10 +139,11 @@ impl Client {
     async fn once(&self, request: &Request) -> Result<Response, NetError> {
         let host = host_of(&request.url);
         let from = RedactedUrl::new(request.url.clone());
-        if request.foreign {
+        let checked = request.foreign || request.checked;
+        if checked {
             address::check_literal(&request.url).map_err(|bad| refused(&request.url, bad.to_string()))?;
         }
-        let client = if request.foreign { &self.foreign } else { &self.own };
+        let client = if checked { &self.foreign } else { &self.own };
         let mut headers = request.headers.clone();
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
         if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
@@ -236,6 +255,9 @@ impl Response {
 
     /// The whole body, if it has at most `limit` bytes.
     pub async fn bytes(mut self, limit: u64) -> Result<Bytes, NetError> {
+        if self.inner.content_length().is_some_and(|announced| announced > limit) {
+            return Err(NetError::TooLarge { host: self.host, limit });
+        }
         let mut body = Vec::new();
         while let Some(piece) = self.chunk().await? {
             body.extend_from_slice(&piece);

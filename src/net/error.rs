@@ -47,6 +47,8 @@ pub enum NetError {
     },
     #[error("no trusted TLS connection to {host}: {problem}")]
     Tls { host: String, problem: String, no_roots: bool },
+    #[error("{host} does not speak TLS on this port")]
+    NotTls { host: String },
     #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
     Timeout { host: String, wait: Wait, after: Duration },
     #[error("{url} answered with status {status}")]
@@ -86,6 +88,7 @@ impl NetError {
             Self::Connect { .. } | Self::Timeout { wait: Wait::Connect, .. } => {
                 "check host and port, network policies, and whether this pod needs a proxy (HTTPS_PROXY)"
             }
+            Self::NotTls { .. } => "check the port, and whether the host is meant to be reached over plain http",
             Self::Proxy { .. } => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
             Self::Redirect { .. } => "if the place it leads to is right, name it in the request itself",
             _ => return None,
@@ -106,6 +109,9 @@ impl NetError {
         if let (Some(address), Some(from)) = (chain.forbidden, from) {
             return Self::Redirect { from: from.clone(), rule: address };
         }
+        if chain.not_tls {
+            return Self::NotTls { host };
+        }
         let cause = Cause(chain.innermost);
         if let Some(problem) = chain.tls {
             return Self::Tls { host, problem, no_roots };
@@ -124,6 +130,7 @@ impl NetError {
 struct Chain {
     innermost: String,
     tls: Option<String>,
+    not_tls: bool,
     forbidden: Option<String>,
 }
 
@@ -135,6 +142,7 @@ impl Chain {
             chain.innermost = error.to_string();
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 chain.tls = Some(tls::explain(tls));
+                chain.not_tls = matches!(tls, rustls::Error::InvalidMessage(_));
             }
             if let Some(address) = error.downcast_ref::<ForbiddenAddress>() {
                 chain.forbidden = Some(address.to_string());

@@ -2,7 +2,8 @@
 //!
 //! It exists so that four rules hold everywhere, because they hold here: a credential goes to its own origin and nowhere
 //! else; a redirect is followed by our own code under our own rules; every wait has a bound; a URL is shown only redacted.
-//! It never reads the environment but for the two variables that name the CA bundle, never retries, and never keeps a cookie.
+//! It never reads the environment but for the two variables that name the CA bundle, and those only where nobody says where
+//! the roots are; it never retries, and never keeps a cookie.
 
 mod address;
 mod blocking;
@@ -22,7 +23,7 @@ pub use proxy::{BadProxy, ProxySettings};
 pub use redact::{RedactedUrl, redact_url};
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use tls::Trust;
+pub use tls::{SystemRoots, Trust};
 
 /// Chooses ring for every TLS connection of this process. Called by every client; harmless the second time.
 pub fn init() {

@@ -54,6 +54,8 @@ pub enum BadCredential {
     Username,
     #[error("the secret holds a control character; is there a line end inside it?")]
     Secret,
+    #[error("the token holds something else than ASCII (RFC 6750, section 2.1)")]
+    Token,
 }
 
 /// What one origin is shown (RFC 7617 basic, RFC 6750 bearer). Printing one shows the origin and nothing of the secret.
@@ -61,6 +63,7 @@ pub enum BadCredential {
 pub struct Credential {
     origin: Origin,
     secret: Secret,
+    in_the_clear: bool,
 }
 
 #[derive(Clone)]
@@ -76,12 +79,21 @@ impl Credential {
             return Err(BadCredential::Username);
         }
         check(&password)?;
-        Ok(Self { origin, secret: Secret::Basic { username, password } })
+        Ok(Self { origin, secret: Secret::Basic { username, password }, in_the_clear: false })
     }
 
     pub fn bearer(origin: Origin, token: SecretString) -> Result<Self, BadCredential> {
         check(&token)?;
-        Ok(Self { origin, secret: Secret::Bearer(token) })
+        if !token.expose_secret().is_ascii() {
+            return Err(BadCredential::Token);
+        }
+        Ok(Self { origin, secret: Secret::Bearer(token), in_the_clear: false })
+    }
+
+    /// May also be shown to an origin of plain http. Only for what is on this machine, or where the operator allows it.
+    #[must_use]
+    pub fn in_the_clear(self) -> Self {
+        Self { in_the_clear: true, ..self }
     }
 
     /// The one origin that may see it.
@@ -89,9 +101,9 @@ impl Credential {
         &self.origin
     }
 
-    /// The `Authorization` header for this URL: `None` for another origin, and over plain http for every origin.
+    /// The `Authorization` header for this URL: `None` for another origin, and over plain http unless that is allowed.
     pub(super) fn header_for(&self, url: &Url) -> Option<HeaderValue> {
-        if !self.origin.is_tls() || Origin::of(url).as_ref() != Some(&self.origin) {
+        if !(self.origin.is_tls() || self.in_the_clear) || Origin::of(url).as_ref() != Some(&self.origin) {
             return None;
         }
         let text = match &self.secret {
@@ -153,6 +165,10 @@ mod tests {
         let plain = url("http://git.example/x");
         let credential = Credential::bearer(Origin::of(&plain).unwrap(), SecretString::from("secret-1")).unwrap();
         assert!(credential.header_for(&plain).is_none());
+        let allowed = credential.in_the_clear();
+        assert!(allowed.header_for(&plain).is_some());
+        assert!(allowed.header_for(&url("http://git.example:81/x")).is_none());
+        assert!(allowed.header_for(&url("https://git.example/x")).is_none());
     }
 
     #[test]
@@ -160,6 +176,7 @@ mod tests {
         let origin = Origin::of(&url("https://a.b")).unwrap();
         assert!(Credential::basic(origin.clone(), "a:b", SecretString::from("x")).is_err());
         assert!(Credential::basic(origin.clone(), "a", SecretString::from("x\n")).is_err());
-        assert!(Credential::bearer(origin, SecretString::from("x\r\nHost: evil")).is_err());
+        assert!(Credential::bearer(origin.clone(), SecretString::from("x\r\nHost: evil")).is_err());
+        assert!(Credential::bearer(origin, SecretString::from("tökén")).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The client against real sockets.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -127,6 +127,55 @@ fn what_a_host_named_is_checked_and_gets_no_credential() {
 }
 
 #[test]
+fn what_a_host_named_and_may_have_the_credential_is_checked_all_the_same() {
+    let request = Request { checked: true, ..with_credential(Url::parse("https://169.254.0.1.:1/").unwrap()) };
+    let error = run(client(&[]).send(request)).unwrap_err();
+    assert!(matches!(error, NetError::Redirect { .. }), "{error:?}");
+    let pki = Pki::new();
+    let server = Server::tls(&pki, |_, out| answer(out, 200, &[], b""));
+    run(client(&[&pki]).send(Request { checked: true, ..with_credential(server.at("/")) })).unwrap();
+    assert!(carries_secret(&server.asked()[0]));
+}
+
+#[test]
+fn a_redirect_that_nobody_wants_followed_is_an_answer() {
+    let server = Server::plain(|_, out| redirect(out, 307, "file:///etc/passwd"));
+    let response = run(client(&[]).send(Request { follow: false, ..Request::get(server.at("/a")) })).unwrap();
+    assert_eq!((response.status().as_u16(), server.asked().len()), (307, 1));
+}
+
+#[test]
+fn plain_http_behind_https_is_told_from_a_bad_certificate() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let hello = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").unwrap();
+        hello
+    });
+    let error = run(client(&[]).send(Request::get(url))).unwrap_err();
+    assert!(matches!(error, NetError::NotTls { .. }) && error.hint().is_some(), "{error:?}");
+}
+
+#[test]
+fn g6_the_roots_are_where_they_are_said_to_be() {
+    let pki = Pki::new();
+    let server = Server::tls(&pki, |_, out| answer(out, 200, &[], b"ok"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bundle.pem");
+    std::fs::write(&file, &pki.ca_pem).unwrap();
+    let read = |file, directories| {
+        let client = client_with(&[], |settings| settings.roots = SystemRoots::At { file, directories });
+        run(client.send(Request::get(server.at("/"))))
+    };
+    assert!(read(Some(file), Vec::new()).is_ok());
+    assert!(read(None, vec!["/nowhere".into(), directory.path().to_owned()]).is_ok());
+    let error = read(None, Vec::new()).unwrap_err();
+    assert!(matches!(error, NetError::Tls { no_roots: true, .. }) && error.hint().unwrap().contains("no CA certificates"), "{error:?}");
+}
+
+#[test]
 fn g6_certificates_are_checked() {
     let good = Pki::new();
     let own = Pki::self_signed();
@@ -166,7 +215,9 @@ fn g6_certificates_are_checked() {
     url.set_scheme("https").unwrap();
     let error = run(client(&[]).send(Request::get(url))).unwrap_err();
     assert!(matches!(&error, NetError::Tls { .. } | NetError::Connect { .. }), "{error:?}");
-    assert!(Client::new(&Settings { trust: Trust { extra: vec![b"nonsense".to_vec()] }, ..Settings::default() }).is_err());
+    for nonsense in [&b"nonsense"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert!(Client::new(&Settings { trust: Trust { extra: vec![nonsense.to_vec()] }, ..Settings::default() }).is_err());
+    }
 }
 
 #[test]
@@ -196,6 +247,9 @@ fn failures_are_told_apart() {
     assert!(matches!(error, NetError::Io { .. }), "{error:?}");
     let large = Server::plain(|_, out| answer(out, 200, &[], &[b'x'; 2000]));
     let error = run(async { client(&[]).send(Request::get(large.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
+    assert!(matches!(error, NetError::TooLarge { limit: 1000, .. }), "{error:?}");
+    let announced = Server::plain(|_, out| out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"));
+    let error = run(async { client(&[]).send(Request::get(announced.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
     assert!(matches!(error, NetError::TooLarge { limit: 1000, .. }), "{error:?}");
     let missing = Server::plain(|_, out| answer(out, 404, &[], b""));
     let error = run(async { client(&[]).send(Request::get(missing.at("/"))).await.unwrap().success() }).unwrap_err();

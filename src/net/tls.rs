@@ -2,6 +2,7 @@
 //!
 //! A pod without a CA bundle is no failure until a certificate has to be checked; then the error says what is missing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
 use super::NetError;
 
@@ -21,14 +23,34 @@ pub struct Trust {
     pub extra: Vec<Vec<u8>>,
 }
 
+/// Where the roots are that a pod trusts for every host.
+#[derive(Clone, Debug, Default)]
+pub enum SystemRoots {
+    /// Where this system keeps them, or where `SSL_CERT_FILE` and `SSL_CERT_DIR` say, as OpenSSL's users know them.
+    #[default]
+    Usual,
+    /// Here and nowhere else. What cannot be read here counts as none.
+    At { file: Option<PathBuf>, directories: Vec<PathBuf> },
+}
+
+impl SystemRoots {
+    fn load(&self) -> Vec<CertificateDer<'static>> {
+        match self {
+            Self::Usual => load_native_certs().certs,
+            Self::At { file, directories } => {
+                let bundle = load_certs_from_paths(file.as_deref(), None).certs;
+                bundle.into_iter().chain(directories.iter().flat_map(|each| load_certs_from_paths(None, Some(each)).certs)).collect()
+            }
+        }
+    }
+}
+
 /// The configuration for a client, and whether any root was found at all.
-pub(super) fn configure(trust: &Trust) -> Result<(ClientConfig, bool), NetError> {
+pub(super) fn configure(trust: &Trust, system: &SystemRoots) -> Result<(ClientConfig, bool), NetError> {
     super::init();
-    let extra = parse(trust)?;
     let mut roots = RootCertStore::empty();
-    // SSL_CERT_FILE and SSL_CERT_DIR are read here, as OpenSSL's users know them.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.add_parsable_certificates(extra.iter().cloned());
+    roots.add_parsable_certificates(system.load());
+    let extra = add(&mut roots, trust)?;
     let any = !roots.is_empty();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -42,18 +64,19 @@ pub(super) fn configure(trust: &Trust) -> Result<(ClientConfig, bool), NetError>
     Ok((config, any))
 }
 
-fn parse(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, NetError> {
-    let mut found = Vec::new();
+/// Adds each bundle, and refuses one of which nothing can be used. Every certificate of them, as it is.
+fn add(roots: &mut RootCertStore, trust: &Trust) -> Result<Vec<CertificateDer<'static>>, NetError> {
+    let mut all = Vec::new();
     for bundle in &trust.extra {
-        let before = found.len();
-        for certificate in CertificateDer::pem_slice_iter(bundle) {
-            found.push(certificate.map_err(|cause| NetError::Settings(format!("the CA bundle is no PEM: {cause}")))?);
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bundle).collect();
+        let found = found.map_err(|cause| NetError::Settings(format!("the CA bundle is no PEM: {cause}")))?;
+        let (usable, _) = roots.add_parsable_certificates(found.iter().cloned());
+        if usable == 0 {
+            return Err(NetError::Settings("the CA bundle holds no certificate in PEM form that can be used".into()));
         }
-        if found.len() == before {
-            return Err(NetError::Settings("the CA bundle holds no certificate in PEM form".into()));
-        }
+        all.extend(found);
     }
-    Ok(found)
+    Ok(all)
 }
 
 fn verifier(roots: RootCertStore, named: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Option<Named>, NetError> {
@@ -122,7 +145,6 @@ impl ServerCertVerifier for Named {
 pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(certificate) => explain_certificate(certificate),
-        Error::InvalidMessage(_) => "it does not speak TLS on this port".into(),
         Error::AlertReceived(alert) => format!("it refused the handshake ({alert:?})"),
         Error::PeerIncompatible(_) => "it speaks no TLS version or cipher of ours (TLS 1.2 or 1.3)".into(),
         other => other.to_string(),

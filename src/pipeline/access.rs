@@ -1,4 +1,5 @@
-//! How a source's host is reached: its credential and its CA, read from where the settings say, for one try.
+//! How hosts are reached: every one by the same proxies and roots, and a source's with its credential and its CA, read from
+//! where the settings say for each try.
 
 use std::path::Path;
 
@@ -6,10 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Services;
-use crate::config::Settings;
 use crate::config::address::UrlCredential;
+use crate::config::{Ambient, Settings};
 use crate::model::{Classified, Reason};
-use crate::net::{self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, Trust};
+use crate::net::{self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, SystemRoots, Trust};
+use crate::registry::RegistryError;
 use crate::source::git;
 use crate::support::secretdir::{SecretDir, SecretError, Secrets};
 
@@ -24,13 +26,17 @@ pub enum AccessError {
     Proxy(#[from] BadProxy),
     #[error("no connection can be set up in this pod")]
     Net(#[from] NetError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 impl Classified for AccessError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Secret(_) | Self::Credential(_) => Reason::SecretInvalid,
-            Self::Proxy(_) | Self::Net(_) => Reason::RequestInvalid,
+            // Before anything is sent, all that can be wrong with a connector is the secret's CA.
+            Self::Secret(_) | Self::Credential(_) | Self::Net(_) => Reason::SecretInvalid,
+            Self::Proxy(_) => Reason::RequestInvalid,
+            Self::Registry(error) => error.reason(),
         }
     }
 
@@ -38,6 +44,7 @@ impl Classified for AccessError {
         match self {
             Self::Secret(error) => error.fix(),
             Self::Net(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
             _ => None,
         }
     }
@@ -68,11 +75,7 @@ impl Access {
         services: &Services,
     ) -> Result<Self, AccessError> {
         let secrets = secret.map(|path| SecretDir::new(path).read()).transpose()?.unwrap_or_default();
-        let proxies = &settings.ambient.proxies;
-        let exposed = |proxy: &Option<SecretString>| proxy.as_ref().map(|url| url.expose_secret().to_owned());
-        let proxy = ProxySettings::new(exposed(&proxies.http).as_deref(), exposed(&proxies.https).as_deref(), proxies.no_proxy.as_deref())?;
-        let trust = Trust { extra: secrets.ca.clone().into_iter().collect() };
-        let client = Client::new(&net::Settings { trust, proxy, ..net::Settings::default() })?;
+        let client = Client::new(&connector(&settings.ambient, &secrets)?)?;
         let credential = match Origin::of(url) {
             Some(origin) => credential(origin, url, &secrets, written, token, services)?,
             None => None,
@@ -80,6 +83,20 @@ impl Access {
         let client = BlockingClient::new(client, tokio::runtime::Handle::current(), services.cancel.token());
         Ok(Self { client, credential })
     }
+}
+
+/// What this pod is told about reaching hosts, and the CA of the secret for this one.
+pub fn connector(ambient: &Ambient, secrets: &Secrets) -> Result<net::Settings, AccessError> {
+    let Ambient { proxies, ssl_cert_file: file, ssl_cert_dirs: directories, .. } = ambient;
+    let exposed = |proxy: Option<&SecretString>| proxy.map(|url| url.expose_secret().to_owned());
+    let (http, https) = (exposed(proxies.http.as_ref()), exposed(proxies.https.as_ref()));
+    let proxy = ProxySettings::new(http.as_deref(), https.as_deref(), proxies.no_proxy.as_deref())?;
+    let roots = match (file, directories.as_slice()) {
+        (None, []) => SystemRoots::Usual,
+        _ => SystemRoots::At { file: file.clone(), directories: directories.clone() },
+    };
+    let trust = Trust { extra: secrets.ca.clone().into_iter().collect() };
+    Ok(net::Settings { trust, roots, proxy, ..net::Settings::default() })
 }
 
 /// The most particular credential there is: what stood in the URL, then the directory's.
@@ -110,4 +127,35 @@ fn credential(
         };
     }
     secrets.stored_for(url).map(|line| basic(&line.username, &line.password)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ambient::Proxies;
+
+    fn behind(proxy: &str) -> Ambient {
+        let proxies = Proxies { https: Some(proxy.into()), no_proxy: Some(".svc".into()), ..Proxies::default() };
+        Ambient { proxies, ssl_cert_file: Some("/etc/ours.pem".into()), ..Ambient::default() }
+    }
+
+    #[test]
+    fn the_connector_is_made_of_the_environment_and_the_secret() {
+        let secrets = Secrets { ca: Some(b"pem".to_vec()), ..Secrets::default() };
+        let net = connector(&behind("proxy:3128"), &secrets).unwrap();
+        let proxy = |url: &str| net.proxy.for_url(&Url::parse(url).unwrap()).map(Url::to_string);
+        assert_eq!(proxy("https://a.example/").as_deref(), Some("http://proxy:3128/"));
+        assert_eq!((proxy("https://git.svc/"), proxy("http://a.example/")), (None, None));
+        assert!(matches!(net.roots, SystemRoots::At { file: Some(file), .. } if file == Path::new("/etc/ours.pem")));
+        assert_eq!(net.trust.extra, [b"pem"]);
+        let usual = connector(&Ambient::default(), &Secrets::default()).unwrap();
+        assert!(matches!(usual.roots, SystemRoots::Usual) && usual.trust.extra.is_empty());
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_refused_without_being_shown() {
+        let error = connector(&behind("ftp://me:canary@proxy"), &Secrets::default()).unwrap_err();
+        assert_eq!(error.reason(), Reason::RequestInvalid);
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
 }

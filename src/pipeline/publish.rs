@@ -4,40 +4,36 @@ use std::time::Duration;
 
 use super::Services;
 use super::draft::Draft;
-use super::push::{self, Proof, PushError};
+use super::push::{self, Parcel, Proof, PushError};
 use super::retry::{Failed, Policy, retrying};
 use super::tidy::Names;
-use crate::config::Settings;
 use crate::config::settings::Push;
 use crate::engine::Engine;
 use crate::event::{Event, ImagePushed, PushRetry, millis};
 use crate::model::keychain::Keychain;
 use crate::model::result::TagStatus;
-use crate::model::{Classified, ImageId, Reference};
-use crate::registry::Client;
+use crate::model::{Classified, Reference};
 use crate::support::backoff::Backoff;
 
 /// Pushes to every destination; the first that fails ends it, and those after it stay as they are.
 pub async fn all<E: Engine, K: Keychain>(
-    engine: &E,
-    keychain: &K,
-    reader: &Client,
-    id: &ImageId,
-    settings: &Settings,
+    parcel: &Parcel<'_, E, K>,
+    wanted: &Push,
+    keep: &[Reference],
     services: &Services,
     names: &mut Names,
     draft: &mut Draft,
 ) -> Result<(), PushError> {
-    let Some(wanted) = &settings.push else { return Ok(()) };
+    let engine = parcel.engine;
     for (index, reference) in wanted.destinations.iter().enumerate() {
         names.borrow(engine, reference).await?;
         let tried = retrying(
             policy(wanted),
-            async |_| push::once(engine, keychain, reader, wanted.verify, id, reference).await,
+            async |_| push::once(parcel, reference).await,
             |failed| services.events.emit(Event::PushRetry(retry(reference, &failed))),
         )
         .await;
-        if let Err(error) = names.give_back(engine, &settings.build.keep).await {
+        if let Err(error) = names.give_back(engine, keep).await {
             let message = format!("the local name {reference} could not be put back: {error}");
             services.events.emit(Event::Notice { message, hint: None });
         }

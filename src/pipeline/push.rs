@@ -55,15 +55,18 @@ pub struct Proof {
     pub verified_by: Option<VerifiedBy>,
 }
 
+/// An image on its way to registries: what every try at every destination works with.
+pub struct Parcel<'a, E, K> {
+    pub id: &'a ImageId,
+    pub engine: &'a E,
+    pub keychain: &'a K,
+    pub reader: &'a Client,
+    pub verify: Verify,
+}
+
 /// One try at one destination: set the local name, push it, read it back.
-pub async fn once<E: Engine, K: Keychain>(
-    engine: &E,
-    keychain: &K,
-    reader: &Client,
-    verify: Verify,
-    id: &ImageId,
-    reference: &Reference,
-) -> Result<Proof, PushError> {
+pub async fn once<E: Engine, K: Keychain>(parcel: &Parcel<'_, E, K>, reference: &Reference) -> Result<Proof, PushError> {
+    let Parcel { id, engine, keychain, reader, verify } = *parcel;
     let credential = keychain.resolve(reference).map_err(|error| PushError::Credentials {
         host: reference.host().to_owned(),
         message: error.to_string(),

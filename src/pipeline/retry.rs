@@ -80,7 +80,7 @@ mod tests {
 
     const POLICY: Policy = Policy {
         attempts: 4,
-        within: Duration::from_secs(60),
+        within: Duration::from_mins(1),
         backoff: Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) },
     };
 
@@ -114,7 +114,7 @@ mod tests {
     async fn no_try_begins_after_the_time_is_up() {
         let slow = Policy {
             within: Duration::from_secs(3),
-            backoff: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
+            backoff: Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1) },
             ..POLICY
         };
         let (result, _) = attempts(slow, |n| Err(Flaky(n, Reason::SourceUnavailable))).await;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::cancel::{Cancel, GRACE};
 use super::draft::Draft;
 use super::preflight::Workspace;
+use super::push::Parcel;
 use super::tidy::{Names, temporary_name};
 use super::{build, fetch, publish, registries};
 use crate::config::{Settings, settings};
@@ -17,7 +18,7 @@ use crate::model::keychain::Keychain;
 use crate::model::result::{Document, Image, TagResult, TagStatus};
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Reference};
-use crate::registry::DockerKeychain;
+use crate::registry::{self, DockerKeychain};
 use crate::report;
 use crate::support::redact::Redactor;
 
@@ -116,12 +117,18 @@ impl<'a> Site<'a> {
         Ok(engine)
     }
 
-    /// Credentials that cannot be read are found before anything is fetched, not after the build.
+    /// Credentials, a CA and a proxy that cannot be used are found before anything is fetched, not after the build.
     fn check_credentials(&self) -> Result<(), Failure> {
-        for reference in self.settings.push.iter().flat_map(|push| &push.destinations) {
+        let Some(wanted) = &self.settings.push else { return Ok(()) };
+        for reference in &wanted.destinations {
             self.keychain.resolve(reference).map_err(|error| self.failure(&error))?;
         }
-        Ok(())
+        self.reader().map(drop)
+    }
+
+    /// How this pod reads tags back.
+    fn reader(&self) -> Result<registry::Client, Failure> {
+        registries::client(&self.settings, Arc::clone(&self.services.redactor)).map_err(|error| self.failure(&error))
     }
 
     async fn fetch(&mut self) -> Result<Arc<dyn SourceTree>, Failure> {
@@ -170,9 +177,11 @@ impl<'a> Site<'a> {
     }
 
     async fn push(&mut self, engine: &Docker<DockerKeychain>, id: &ImageId) -> Result<(), Failure> {
-        let reader = registries::client(&self.settings, Arc::clone(&self.services.redactor)).map_err(|error| self.failure(&error))?;
-        let Self { settings, services, names, draft, keychain, .. } = self;
-        let done = publish::all(engine, keychain.as_ref(), &reader, id, settings, services, names, draft).await;
+        let Some(wanted) = &self.settings.push else { return Ok(()) };
+        let reader = self.reader()?;
+        let parcel = Parcel { id, engine, keychain: self.keychain.as_ref(), reader: &reader, verify: wanted.verify };
+        let keep = &self.settings.build.keep;
+        let done = publish::all(&parcel, wanted, keep, self.services, &mut self.names, &mut self.draft).await;
         done.map_err(|error| self.failure(&error))
     }
 

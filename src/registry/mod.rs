@@ -4,9 +4,10 @@
 //! Credentials stay with the origin they are for: they are looked up exactly, shown only to their registry or to a token server
 //! that belongs to it, and never follow a redirect. Everything a registry sends is bounded and checked before it is believed.
 //!
-//! Documents are read in oci-distribution's words. The reading itself is ours, since that client takes a manifest of any size
-//! into memory, sends the password wherever a challenge points, keeps the content type to itself and needs a CA bundle even for
-//! plain http (oci-client 0.18, client.rs: `_pull_manifest_raw`, `_auth`, `Default for Client`).
+//! Documents are read in oci-distribution's words: its manifests, media types and error envelope. The reading itself goes
+//! through `net`, since that client only knows connections of its own making, takes a manifest of any size into memory, sends
+//! the password wherever a challenge points, keeps the content type to itself and needs a CA bundle even for plain http
+//! (oci-client 0.18, client.rs: `TryFrom<ClientConfig> for Client`, `_pull_manifest_raw`, `_auth`, `Default for Client`).
 
 mod challenge;
 mod client;
@@ -14,13 +15,15 @@ mod credentials;
 mod keychain;
 mod manifest;
 mod scope;
-mod tls;
+mod target;
+mod token;
 
 pub use client::{Client, Options};
 pub use keychain::{DockerKeychain, Source, config_path};
 pub use manifest::RemoteImage;
 
 use crate::model::{Classified, Reason, Reference};
+use crate::net::NetError;
 
 /// Why a credential could not be had, or a tag not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +31,8 @@ pub enum RegistryError {
     /// A file or variable that holds credentials is there and cannot be used. Never says what is in it.
     #[error("the registry credentials in {place} cannot be used: {problem}")]
     Secret { place: String, problem: String },
-    #[error("this pod's TLS or proxy settings for registries cannot be used: {0}")]
-    Settings(String),
+    #[error("this pod's TLS settings for registries cannot be used")]
+    Settings(#[source] NetError),
     #[error("the only credential for {host} is kept by the helper docker-credential-{helper}, and this version runs no helpers")]
     Helper { host: String, helper: String },
     #[error("this pod cannot reach the registry {host}")]
@@ -59,7 +62,7 @@ pub enum Cause {
     #[error("nothing came back within {0} s")]
     Timeout(u64),
     #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    Net(NetError),
 }
 
 impl RegistryError {
@@ -91,7 +94,7 @@ impl Classified for RegistryError {
             Self::Helper { host, .. } => {
                 return Some(format!("put a user and password or a token for {host} into a secret of type kubernetes.io/dockerconfigjson"));
             }
-            Self::Tls { .. } => "give this pod the registry's CA, for example by SSL_CERT_FILE",
+            Self::Tls { .. } => "give this pod the registry's CA, for example as ca.crt in its secret, or by SSL_CERT_FILE",
             Self::Unreachable { .. } => "check the name, this pod's network policy and its proxy settings",
             _ => return None,
         };

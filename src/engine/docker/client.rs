@@ -28,7 +28,7 @@ use crate::model::keychain::Credential;
 const PING: Duration = Duration::from_secs(10);
 
 /// Silence in a stream after which the daemon is asked whether it lives.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// An error body is read this far.
 const ERROR_BYTES: usize = 64 << 10;

@@ -34,7 +34,9 @@ impl Logs {
             let part = std::mem::replace(buffer, rest);
             out.push(log(step, stream, &part, true));
         }
-        out.iter().for_each(|log| self.keep(log));
+        for log in &out {
+            self.keep(log);
+        }
         out
     }
 
@@ -46,7 +48,9 @@ impl Logs {
                 out.push(log(step, stream, &rest, false));
             }
         }
-        out.iter().for_each(|log| self.keep(log));
+        for log in &out {
+            self.keep(log);
+        }
         out
     }
 

@@ -74,7 +74,9 @@ impl StepBook {
     /// Closes the book. `code` is the failed step's own exit code, where the daemon said one.
     pub fn close(mut self, code: Option<i64>) -> (Steps, u64) {
         let open: Vec<String> = self.steps.keys().cloned().collect();
-        open.iter().for_each(|id| self.flush(id));
+        for id in &open {
+            self.flush(id);
+        }
         let failed = self.failed.as_ref().and_then(|id| self.steps.get(id)).map(|step| FailedStep {
             name: step.name.clone(),
             exit_code: code,

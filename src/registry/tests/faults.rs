@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::fake::{Fake, respond};
 use crate::model::keychain::Credential;
 use crate::model::{Classified, Digest, Reason, Reference};
+use crate::net::{self, ProxySettings};
 use crate::registry::manifest;
 use crate::registry::{Client, Options, RegistryError, RemoteImage};
 use crate::support::limits::MANIFEST_BYTES;
@@ -171,11 +172,16 @@ async fn nobody_there_and_nobody_answering_are_unreachable_in_time() {
     }
 }
 
+fn behind(proxy: &str) -> Options {
+    let proxy = ProxySettings::new(Some(proxy), Some(proxy), None).unwrap();
+    Options { net: net::Settings { proxy, ..net::Settings::default() }, ..Options::default() }
+}
+
 #[tokio::test]
 async fn plain_http_is_for_the_loopback_or_where_it_is_allowed() {
     let fake = Fake::start(|_, stream| respond(stream, "200 OK", &[("Content-Type", OCI)], image().as_bytes()));
-    let elsewhere = Options { http_proxy: Some(format!("http://{}", fake.host)), https_proxy: None, ..Options::default() };
-    assert!(read(&fake.host, None, elsewhere.clone()).await.is_ok());
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    assert!(read(&fake.host, None, behind(&gone)).await.is_ok(), "the loopback is never behind a proxy");
 
     // A proxy stands in for a network in which names outside this machine have an answer.
     let tunnel = Fake::start(|asked, stream| {
@@ -187,8 +193,7 @@ async fn plain_http_is_for_the_loopback_or_where_it_is_allowed() {
             respond(stream, "200 OK", &[("Content-Type", OCI)], image().as_bytes());
         }
     });
-    let proxy = Some(format!("http://{}", tunnel.host));
-    let options = Options { http_proxy: proxy.clone(), https_proxy: proxy, ..Options::default() };
+    let options = behind(&tunnel.host);
     let error = read("registry.example.com:5000", None, options.clone()).await.unwrap_err();
     assert!(matches!(error, RegistryError::Tls { .. }) && error.may_ask_the_engine(), "{error}");
     assert!(

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::model::keychain::{Credential, Keychain};
 use crate::model::{Classified, Digest, Reason, Reference};
+use crate::net::{self, SystemRoots, Trust};
 use crate::registry::{Client, DockerKeychain, Options, RegistryError, Source};
 use crate::support::redact::Redactor;
 
@@ -96,6 +97,11 @@ fn client(options: &Options) -> Client {
     Client::new(options, Arc::default()).unwrap()
 }
 
+fn trusting(bundle: &[u8]) -> Options {
+    let trust = Trust { extra: vec![bundle.to_vec()] };
+    Options { net: net::Settings { trust, ..net::Settings::default() }, ..Options::default() }
+}
+
 #[tokio::test]
 async fn a_pushed_tag_is_read_back_as_it_is() {
     let registry = Registry::start(None);
@@ -141,28 +147,27 @@ async fn a_private_ca_has_to_be_given() {
     let error = client(&Options::default()).read_back(&name, Some(&credential)).await.unwrap_err();
     assert!(matches!(error, RegistryError::Tls { .. }) && error.may_ask_the_engine(), "{error}");
 
-    let trusting = Options { ca_bundles: vec![key.cert.pem().into_bytes()], ..Options::default() };
+    let trusting = trusting(key.cert.pem().as_bytes());
     let error = client(&trusting).read_back(&name, Some(&credential)).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }), "let in over TLS: {error}");
 
     let other = rcgen::generate_simple_self_signed(vec!["registry.example.com".into()]).unwrap();
     let elsewhere = Registry::start(Some(&other));
-    let trusting =
-        Options { ca_bundles: vec![other.cert.pem().into_bytes()], plain_http: vec![elsewhere.host.clone()], ..Options::default() };
+    let trusting = Options { plain_http: vec![elsewhere.host.clone()], ..self::trusting(other.cert.pem().as_bytes()) };
     let error = client(&trusting).read_back(&elsewhere.name("team/web:1"), Some(&credential)).await.unwrap_err();
     assert!(matches!(error, RegistryError::Tls { .. }), "a wrong name is no reason for plain http: {error}");
 }
 
 #[test]
 fn a_ca_bundle_that_is_none_is_refused() {
-    let options =
-        Options { ca_bundles: vec![b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()], ..Options::default() };
+    let options = trusting(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     assert_eq!(Client::new(&options, Arc::default()).err().unwrap().reason(), Reason::SecretInvalid);
 }
 
 #[tokio::test]
 async fn a_pod_without_any_ca_reads_over_plain_http_and_says_what_is_missing() {
-    let client = Client::trusting(Vec::new(), &Options::default(), Arc::default()).unwrap();
+    let roots = SystemRoots::At { file: None, directories: Vec::new() };
+    let client = client(&Options { net: net::Settings { roots, ..net::Settings::default() }, ..Options::default() });
     let plain = Registry::start(None);
     plain.push("team/web", "1").await;
     assert!(client.read_back(&plain.name("team/web:1"), Some(&password(PASSWORD))).await.is_ok());

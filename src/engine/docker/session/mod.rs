@@ -107,10 +107,10 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
         .add_service(auth::service(keychain, Arc::clone(&ledger)))
         .add_service(filesync::service(served, Arc::clone(&ledger)));
     let incoming = futures_util::stream::once(std::future::ready(Ok::<_, std::io::Error>(io)));
-    let server = AbortOnDropHandle::new(tokio::spawn(async move {
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let _ = router.serve_with_incoming(incoming).await;
     }));
-    Ok(Session { id, ledger, _connection: answer.connection, _server: server })
+    Ok(Session { id, ledger, _connection: answer.connection, _server: task })
 }
 
 /// While the session is open it serves.

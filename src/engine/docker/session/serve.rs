@@ -186,7 +186,7 @@ fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
         offered += 1;
         announced += ready.len() as u64;
         for entry in ready.drain(..) {
-            batch.push(offer(view, entry, &mut first_names)?);
+            batch.push(offer(view, &entry, &mut first_names)?);
         }
         if batch.len() >= STATS {
             send(batches, &mut batch)?;
@@ -201,7 +201,7 @@ fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
 }
 
 /// The announcement of one entry, whose body can be asked for from now on.
-fn offer(view: &View, entry: Entry, first_names: &mut HashMap<u64, TreePath>) -> Result<Packet, TreeError> {
+fn offer(view: &View, entry: &Entry, first_names: &mut HashMap<u64, TreePath>) -> Result<Packet, TreeError> {
     let mut first = None;
     let mut offer = None;
     match entry.kind {
@@ -216,7 +216,7 @@ fn offer(view: &View, entry: Entry, first_names: &mut HashMap<u64, TreePath>) ->
         Kind::Directory | Kind::Symlink { .. } => {}
     }
     view.offers().push(offer);
-    Ok(Packet::stat(Some(Stat::of(&entry, first))))
+    Ok(Packet::stat(Some(Stat::of(entry, first))))
 }
 
 /// Reads the bodies that were asked for, as they are asked for, small ones several to a batch.
