@@ -159,7 +159,7 @@ fn a_bomb_meets_the_limit_that_names_itself() {
     builder.into_inner().unwrap().finish().unwrap();
     let run = Agent::build().args(&["--no-push", "--archive", "/in/bomb.tgz"]).readable(&path, "/in/bomb.tgz").run();
     let run = run.failed(25, "SourceRefused", "fetch");
-    assert!(run.words().contains("ratio"), "{}", run.words());
+    assert!(run.words().contains("compressionRatio"), "{}", run.words());
 }
 
 #[test]

@@ -175,13 +175,7 @@ impl Run {
     /// One truth: the last event, the result file and the termination message.
     fn check_agreement(&self) {
         if let Some(result) = &self.result {
-            // The file cannot know how long it takes to write it.
-            let untimed = |document: &Value| {
-                let mut document = document.clone();
-                document["timing"].as_object_mut().map(|timing| timing.remove("report"));
-                document
-            };
-            assert_eq!(untimed(result), untimed(self.document()), "the result file and run.finished differ");
+            assert_eq!(result, self.document(), "the result file and run.finished differ");
         }
         if let Some(text) = &self.termination {
             assert!(text.len() <= 1_000, "a termination message of {} bytes", text.len());
