@@ -28,6 +28,7 @@ fn tarball(context: &Context, gzip: bool) -> Vec<u8> {
 
 fn context() -> Context {
     let context = Context::with("FROM BASE\nCOPY . /src\n").file("text", "archived").file("run.sh", "#!/bin/sh\n");
+    random_file(&context.path().join("noise"), 20_000);
     context.mode("run.sh", 0o755).link("link", "text")
 }
 
@@ -149,7 +150,7 @@ fn traversal_and_devices_are_refused_by_name_and_rule() {
 fn a_bomb_meets_the_limit_that_names_itself() {
     promise!(8);
     let path = Engine::shared().new_dir("t").join("bomb.tgz");
-    let mut builder = tar::Builder::new(GzEncoder::new(File::create(&path).unwrap(), Compression::fast()));
+    let mut builder = tar::Builder::new(GzEncoder::new(File::create(&path).unwrap(), Compression::best()));
     let mut header = tar::Header::new_gnu();
     header.set_size(1 << 30);
     header.set_mode(0o644);
@@ -157,7 +158,18 @@ fn a_bomb_meets_the_limit_that_names_itself() {
     builder.append_data(&mut header, "zeros", std::io::Read::take(std::io::repeat(0), 1 << 30)).unwrap();
     builder.into_inner().unwrap().finish().unwrap();
     let run = Agent::build().args(&["--no-push", "--archive", "/in/bomb.tgz"]).readable(&path, "/in/bomb.tgz").run();
-    run.failed(25, "SourceRefused", "fetch");
+    let run = run.failed(25, "SourceRefused", "fetch");
+    assert!(run.words().contains("compressionRatio"), "{}", run.words());
+}
+
+#[test]
+fn a_workspace_that_is_missing_or_read_only_is_said_where_one_is_needed() {
+    promise!(9);
+    for workspace in [Workspace::Missing, Workspace::ReadOnly] {
+        let agent = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&tarball(&context(), false));
+        let run = agent.workspace(workspace).run().failed(10, "RequestInvalid", "prepare");
+        assert!(run.words().contains("/workspace"), "{}", run.words());
+    }
 }
 
 #[test]

@@ -49,17 +49,6 @@ fn without_the_sockets_group_the_message_names_user_group_and_mode() {
 }
 
 #[test]
-fn the_workspace_missing_or_read_only_is_said() {
-    promise!(9);
-    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
-    for workspace in [Workspace::Missing, Workspace::ReadOnly] {
-        let run = Agent::build().directory(context.path()).args(&["--no-push"]).workspace(workspace).run();
-        let run = run.failed(10, "RequestInvalid", "prepare");
-        assert!(run.words().contains("/workspace"), "{}", run.words());
-    }
-}
-
-#[test]
 fn neither_push_nor_keep_is_an_error() {
     let context = Context::new().file("Dockerfile", "FROM scratch\n");
     Agent::build().directory(context.path()).run().failed(10, "RequestInvalid", "prepare");

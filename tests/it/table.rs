@@ -34,7 +34,7 @@ fn a_damaged_secret_is_named_and_never_shown() {
     let run = agent.secret_dir("--registry-secret", "/secrets/registry", &[("config.json", &damaged)]).run();
     let run = run.ended(11, "SecretInvalid");
     assert!(run.words().contains("/secrets/registry"), "{}", run.words());
-    assert_eq!(run.count("POST", "/build"), 0);
+    assert_eq!(run.count("POST", "/build"), 0, "a build was begun that could not be pushed");
 }
 
 #[test]

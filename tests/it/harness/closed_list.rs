@@ -49,13 +49,18 @@ fn judge_build(call: &Call) -> Result<(), String> {
     Ok(())
 }
 
-/// Only what this run named itself, and never the layers below it.
+/// Only a name of ours, or one that this run made, and never the layers below it. That a name of ours is of this very run is
+/// checked when the run has said who it is.
 fn judge_removal(call: &Call, before: &[Call]) -> Result<(), String> {
     let name = call.path.strip_prefix("/images/").unwrap_or_default();
     if !matches!(call.parameter("noprune"), Some("1" | "true")) {
         return Err("a removal without noprune takes cached layers along".into());
     }
-    if named_by(before).iter().any(|own| own == name) { Ok(()) } else { Err(format!("{name} is not of this run's making")) }
+    if name.starts_with(OWN) || named_by(before).iter().any(|own| own == name) {
+        Ok(())
+    } else {
+        Err(format!("{name} is not of this run's making"))
+    }
 }
 
 /// Every reference that these calls made.

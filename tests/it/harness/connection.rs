@@ -146,7 +146,8 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
             sent += part.len() as u64;
             Ok(())
         })?;
-        let mut text = format!("HTTP/1.1 {status} By-Rule\r\n");
+        let phrase = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("By Rule");
+        let mut text = format!("HTTP/1.1 {status} {phrase}\r\n");
         for (name, value) in headers {
             let _ = write!(text, "{name}: {value}\r\n");
         }

@@ -1,9 +1,10 @@
 //! Source trees on disk for tests to build.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use super::agent::UID;
 use super::engine::Engine;
 use super::registry::base;
 
@@ -27,7 +28,9 @@ impl Context {
     pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        fs::write(&path, content).unwrap();
+        // A mounted directory belongs to the pod's user, whatever its modes.
+        chown(path, Some(UID), Some(UID)).unwrap();
         self
     }
 

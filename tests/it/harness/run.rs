@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::agent::Agent;
 use super::canary::Sinks;
-use super::closed_list::named_by;
+use super::closed_list::{OWN, named_by};
 use super::engine::Engine;
 use super::events::{self, Event};
 use super::ledger;
@@ -148,6 +148,11 @@ impl Run {
     pub(super) fn check_calls(&self, agent: &Agent) {
         let violations = agent.relay.violations();
         assert!(violations.is_empty(), "forbidden calls to the daemon: {violations:#?}\n{}", self.story());
+        let own = format!("/images/{OWN}");
+        let id = self.events.last().and_then(|event| event.data["run"].as_str());
+        for call in self.calls.iter().filter(|call| call.method == "DELETE" && call.path.starts_with(&own)) {
+            assert!(id.is_none_or(|id| call.path.contains(id)), "{} is another run's\n{}", call.path, self.story());
+        }
     }
 
     /// Promises 5, 6, 7 and 9's "nothing left", of every run that ended by itself.
@@ -182,7 +187,7 @@ impl Run {
     /// No name of this run's making, and no connection to the engine.
     fn check_leftovers(&self, agent: &Agent) {
         let named = named_by(&self.calls);
-        let own: Vec<&String> = named.iter().filter(|name| name.starts_with(super::closed_list::OWN)).collect();
+        let own: Vec<&String> = named.iter().filter(|name| name.starts_with(OWN)).collect();
         eventually("connections to the engine stayed open after the run", || agent.relay.open() == 0);
         if own.is_empty() || !agent.engine.lives() {
             return;
