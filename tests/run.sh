@@ -115,7 +115,7 @@ if [[ $whole ]]; then
   check "clippy of the end-to-end tests" cargo clippy --quiet --test it --test ledger -- -D warnings
   cargo fetch --locked --quiet
   check "cargo deny" cargo deny --config .deny.toml --offline check bans licenses sources
-  tests "unit tests" cargo test --quiet
+  tests "unit tests" cargo test --quiet --no-fail-fast
 fi
 say "building"
 cargo build --quiet
