@@ -119,7 +119,9 @@ impl Engine {
 
     /// Every name an image has here.
     pub fn tags(&self) -> Vec<String> {
-        let images = self.get("/images/json?all=1");
+        // A containerd store answers 404 while somebody else's image goes away under the listing.
+        let mut tries = (0..20).map(|_| self.call("GET", "/images/json?all=1")).filter(|answer| answer.head.status() == 200);
+        let images = tries.next().expect("the engine lists its images").json();
         let names = |image: &Value| image["RepoTags"].as_array().cloned().unwrap_or_default();
         images.as_array().unwrap().iter().flat_map(names).filter_map(|name| name.as_str().map(str::to_owned)).collect()
     }
