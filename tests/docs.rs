@@ -62,11 +62,8 @@ fn the_jobs_request_is_one_and_its_retries_are_the_tables() {
     let job = document("deploy/kubernetes-job.yaml");
     let (_, rest) = job.split_once("value: |\n").unwrap();
     let indent = rest.len() - rest.trim_start().len();
-    let request: String = rest
-        .lines()
-        .take_while(|line| line.len() - line.trim_start().len() >= indent)
-        .map(|line| format!("{}\n", &line[indent..]))
-        .collect();
+    let lines = rest.lines().take_while(|line| line.len() - line.trim_start().len() >= indent);
+    let request = lines.map(|line| &line[indent..]).collect::<Vec<_>>().join("\n");
     is_a_good_request(&request);
     let retry: Vec<String> = Reason::all().filter(|reason| reason.retryable()).map(|reason| reason.code().to_string()).collect();
     assert!(job.contains(&format!("values: [{}]", retry.join(", "))), "the Job tries again what the table does not");

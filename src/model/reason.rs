@@ -74,7 +74,7 @@ const TABLE: &[Row] = &[
     row(Reason::SourceIntegrity, 24, "SourceIntegrity", Failure, false, "a digest or size is not the one that was asked for"),
     row(Reason::SourceRefused, 25, "SourceRefused", Failure, false, "traversal, a limit, or a malformed archive or tree"),
     row(Reason::UploadTimeout, 26, "UploadTimeout", Error, true, "no upload came in time"),
-    row(Reason::WorkspaceFull, 27, "WorkspaceFull", Error, true, "the pod's workspace is full or cannot be written"),
+    row(Reason::WorkspaceFull, 27, "WorkspaceFull", Error, true, "the pod's workspace is full"),
     row(Reason::EngineUnavailable, 30, "EngineUnavailable", Error, true, "the node's Docker daemon does not answer"),
     row(Reason::EnginePermission, 31, "EnginePermission", Error, false, "this user may not open the engine's socket"),
     row(Reason::EngineIncompatible, 32, "EngineIncompatible", Error, false, "the engine's API is too old, too new or another's"),

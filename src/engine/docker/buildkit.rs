@@ -80,7 +80,9 @@ async fn run<K: Keychain + 'static>(
 /// One piece of the trace, into the book: a step is there before what it prints, and ends after it.
 fn record(book: &mut StepBook, trace: StatusResponse) {
     let (ended, begun): (Vec<Step>, Vec<Step>) = trace.vertexes.into_iter().map(step).partition(|step| step.completed.is_some());
-    begun.into_iter().for_each(|step| book.record(step));
+    for step in begun {
+        book.record(step);
+    }
     for step in &ended {
         book.introduce(step);
     }
@@ -104,7 +106,9 @@ fn record(book: &mut StepBook, trace: StatusResponse) {
             url: (!warning.url.is_empty()).then_some(warning.url),
         });
     }
-    ended.into_iter().for_each(|step| book.record(step));
+    for step in ended {
+        book.record(step);
+    }
 }
 
 fn step(vertex: Vertex) -> Step {

@@ -54,11 +54,10 @@ fn trouble(text: &str) -> Trouble {
         Some(401) => Trouble::Auth,
         Some(403) => Trouble::Denied,
         Some(408 | 429 | 500..) => Trouble::Unreachable,
-        Some(_) => Trouble::Other,
         None if has(text, AUTH) => Trouble::Auth,
         None if has(text, DENIED) => Trouble::Denied,
         None if has(text, UNREACHABLE) => Trouble::Unreachable,
-        None => Trouble::Other,
+        _ => Trouble::Other,
     }
 }
 
