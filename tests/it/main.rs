@@ -23,6 +23,8 @@ mod directory;
 mod failures;
 mod git_source;
 mod harness_tests;
+mod outputs;
 mod own_image;
+mod races;
 mod stopping;
 mod table;
