@@ -26,5 +26,7 @@ mod harness_tests;
 mod outputs;
 mod own_image;
 mod races;
+mod registries;
+mod requests;
 mod stopping;
 mod table;
