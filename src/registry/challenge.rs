@@ -6,8 +6,9 @@
 
 use std::net::IpAddr;
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::{Host, Url};
+
+use crate::net::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What the registry wants to see.
 #[derive(Debug, PartialEq, Eq)]

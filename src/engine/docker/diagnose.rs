@@ -26,9 +26,6 @@ const UNREACHABLE: &[&str] = &[
     "http response to https client",
     "x509:",
     "certificate",
-    "unexpected http status: 5",
-    "unexpected status: 5",
-    "unexpected status from",
     "service unavailable",
     "bad gateway",
     "gateway time",
@@ -42,6 +39,35 @@ const UNREACHABLE: &[&str] = &[
 const AUTH: &[&str] =
     &["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password", "authorization failed"];
 const DENIED: &[&str] = &["denied", "forbidden", "insufficient_scope", "immutable", "quota", "read-only", "readonly", "read only"];
+
+/// What a sentence about a registry comes to.
+enum Trouble {
+    Auth,
+    Denied,
+    Unreachable,
+    Other,
+}
+
+/// The status says more than the words around it, where a status is told.
+fn trouble(text: &str) -> Trouble {
+    match http_status(text) {
+        Some(401) => Trouble::Auth,
+        Some(403) => Trouble::Denied,
+        Some(408 | 429 | 500..) => Trouble::Unreachable,
+        Some(_) => Trouble::Other,
+        None if has(text, AUTH) => Trouble::Auth,
+        None if has(text, DENIED) => Trouble::Denied,
+        None if has(text, UNREACHABLE) => Trouble::Unreachable,
+        None => Trouble::Other,
+    }
+}
+
+/// `unexpected status from PUT request to http://…: 400 Bad Request`, `received unexpected HTTP status: 503 Service Unavailable`.
+fn http_status(text: &str) -> Option<u16> {
+    let (_, after) = text.split_once("unexpected").filter(|(_, after)| after.contains("status"))?;
+    let code = |part: &str| part.get(..3)?.parse().ok().filter(|code| (400..600).contains(code));
+    after.split(": ").skip(1).find_map(code)
+}
 
 /// A build that failed. `step` is the name of the step that did; `code` the exit code from `errorDetail`.
 pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineError {
@@ -80,10 +106,9 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
         "error getting credentials",
     ];
     if at_base || has(&text, &of_base) || (has(&text, &["manifest for"]) && text.contains("not found")) {
-        return if has(&text, UNREACHABLE) && !has(&text, AUTH) && !text.contains("access denied") {
-            EngineError::BaseImageUnavailable(owned())
-        } else {
-            EngineError::BaseImageDenied(owned())
+        return match trouble(&text) {
+            Trouble::Unreachable => EngineError::BaseImageUnavailable(owned()),
+            Trouble::Auth | Trouble::Denied | Trouble::Other => EngineError::BaseImageDenied(owned()),
         };
     }
     let of_a_step = [
@@ -111,16 +136,12 @@ pub fn push(message: &str) -> EngineError {
     if has(&text, &["no space left on device"]) {
         return EngineError::PushUnavailable(owned());
     }
-    if has(&text, AUTH) {
-        return EngineError::PushAuth(owned());
+    match trouble(&text) {
+        Trouble::Auth => EngineError::PushAuth(owned()),
+        Trouble::Denied => EngineError::PushDenied(owned()),
+        Trouble::Unreachable => EngineError::PushUnavailable(owned()),
+        Trouble::Other => EngineError::PushRejected(owned()),
     }
-    if has(&text, DENIED) {
-        return EngineError::PushDenied(owned());
-    }
-    if has(&text, UNREACHABLE) {
-        return EngineError::PushUnavailable(owned());
-    }
-    EngineError::PushRejected(owned())
 }
 
 /// The exit code in BuildKit's and the classic builder's sentences about a RUN.
@@ -189,6 +210,13 @@ mod tests {
             ("Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Reason::PushUnavailable),
             ("An image does not exist locally with the tag: 127.0.0.1:5000/x", Reason::DigestMismatch),
             ("manifest invalid: manifest invalid", Reason::PushRejected),
+            (
+                "failed commit on ref \"m\": unexpected status from PUT request to http://r:5/v2/x/manifests/1: 400 Bad Request",
+                Reason::PushRejected,
+            ),
+            ("unexpected status from POST request to http://r:5/v2/x/blobs/uploads/: 403 Forbidden", Reason::PushDenied),
+            ("unexpected status from HEAD request to https://r:5/v2/x: 503 Service Unavailable", Reason::PushUnavailable),
+            ("failed to do request: unexpected status from PUT request to http://r:5/v2/x: 401 Unauthorized", Reason::PushAuth),
         ];
         for (message, want) in table {
             assert_eq!(push(message).reason(), *want, "{message}");
