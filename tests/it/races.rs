@@ -102,6 +102,19 @@ fn a_local_tag_that_was_there_before_is_put_back() {
         gate.open();
         assert_own(&first.finish(), &format!("before one {builder}"));
         assert_eq!(local(&reference), before, "after two runs at once");
+
+        let agents = [0, 1].map(|n| build(&contexts[n], &reference, builder));
+        let gates = agents.each_ref().map(|agent| agent.relay.hold("POST", "/images/*/push"));
+        let [first, second] = agents;
+        let first = first.start();
+        gates[0].arrived();
+        let second = second.start();
+        gates[1].arrived();
+        gates[0].open();
+        assert_own(&first.finish(), &format!("before one {builder}"));
+        gates[1].open();
+        assert_own(&second.finish(), &format!("before two {builder}"));
+        assert_eq!(local(&reference), before, "after two runs of which the first came first");
         engine.docker_ok(&["rmi", &reference]);
     }
 }
@@ -124,8 +137,8 @@ fn a_name_that_somebody_else_set_meanwhile_is_theirs() {
     let run = running.finish();
     assert_own(&run, "theirs");
     assert!(!run.events_named("push.retry").is_empty(), "{}", run.story());
-    assert!(theirs.is_some());
-    let _ = engine.docker(&["rmi", &reference]).output();
+    assert_eq!(local(&reference), theirs, "a name that somebody set was taken away");
+    engine.docker_ok(&["rmi", &reference]);
 }
 
 #[test]

@@ -58,7 +58,7 @@ const DEATHS: [(&str, usize); 9] = [
     ("build.step", 4),
     ("image.built", 1),
     ("push.progress", 1),
-    ("push.progress", 3),
+    ("push.progress", 2),
     ("image.pushed", 1),
 ];
 
