@@ -26,10 +26,12 @@ pub async fn all<E: Engine, K: Keychain>(
 ) -> Result<(), PushError> {
     let engine = parcel.engine;
     for (index, reference) in wanted.destinations.iter().enumerate() {
-        names.borrow(engine, reference).await?;
         let tried = retrying(
             policy(wanted),
-            async |_| push::once(parcel, reference).await,
+            async |_| {
+                names.borrow(engine, reference).await?;
+                push::once(parcel, reference).await
+            },
             |failed| services.events.emit(Event::PushRetry(retry(reference, &failed))),
         )
         .await;

@@ -14,6 +14,11 @@ pub fn temporary_name(run: &str) -> String {
     format!("{PREFIX}{}-{run}:latest", clock::unix())
 }
 
+/// Whether the image is still at work in some run.
+fn is_unfinished(image: &LocalImage) -> bool {
+    image.tags.iter().any(|tag| tag.starts_with(PREFIX))
+}
+
 /// The names that are set now, and what each pointed to before.
 #[derive(Default)]
 pub struct Names {
@@ -32,10 +37,17 @@ impl Names {
         self.id = Some(id.clone());
     }
 
-    /// Remembers what a destination's local name points to, before it is set for the push.
+    /// Remembers what a destination's local name points to, before it is set for the push; and before it is set once more, what
+    /// somebody else made of it meanwhile.
     pub async fn borrow<E: Engine>(&mut self, engine: &E, reference: &Reference) -> Result<(), EngineError> {
-        let before = engine.inspect(&reference.to_string()).await?;
-        self.borrowed.push((reference.clone(), before));
+        let now = engine.inspect(&reference.to_string()).await?;
+        let Some((_, before)) = self.borrowed.iter_mut().find(|(borrowed, _)| borrowed == reference) else {
+            self.borrowed.push((reference.clone(), now));
+            return Ok(());
+        };
+        if now.as_ref().is_some_and(|image| Some(&image.id) != self.id.as_ref() && !is_unfinished(image)) {
+            *before = now;
+        }
         Ok(())
     }
 
@@ -52,7 +64,7 @@ impl Names {
             }
             match before {
                 // What points to another run's unfinished image was borrowed by that run.
-                Some(image) if !image.tags.iter().any(|tag| tag.starts_with(PREFIX)) => engine.tag(&image.id, &reference).await?,
+                Some(image) if !is_unfinished(&image) => engine.tag(&image.id, &reference).await?,
                 _ => engine.untag(&reference.to_string()).await?,
             }
         }

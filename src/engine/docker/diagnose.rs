@@ -61,10 +61,15 @@ fn trouble(text: &str) -> Trouble {
     }
 }
 
-/// `unexpected status from PUT request to http://…: 400 Bad Request`, `received unexpected HTTP status: 503 Service Unavailable`.
+/// `unexpected status from PUT request to http://…: 400 Bad Request`, `received unexpected HTTP status: 503 Service Unavailable`,
+/// and `error parsing HTTP 403 response body: …` of a registry, or a proxy before it, that explains nothing
+/// (distribution, registry/client/errors.go: `UnexpectedHTTPResponseError`).
 fn http_status(text: &str) -> Option<u16> {
-    let (_, after) = text.split_once("unexpected").filter(|(_, after)| after.contains("status"))?;
     let code = |part: &str| part.get(..3)?.parse().ok().filter(|code| (400..600).contains(code));
+    if let Some((_, after)) = text.split_once("error parsing http ").filter(|(_, after)| after.contains("response body")) {
+        return code(after);
+    }
+    let (_, after) = text.split_once("unexpected").filter(|(_, after)| after.contains("status"))?;
     after.split(": ").skip(1).find_map(code)
 }
 
@@ -206,6 +211,12 @@ mod tests {
             ("denied: requested access to the resource is denied", Reason::PushDenied),
             ("tag is immutable", Reason::PushDenied),
             ("received unexpected HTTP status: 503 Service Unavailable", Reason::PushUnavailable),
+            ("error parsing HTTP 403 response body: unexpected end of JSON input: \"\"", Reason::PushDenied),
+            (
+                "error parsing HTTP 400 response body: invalid character '<' looking for beginning of value: \"<html>\"",
+                Reason::PushRejected,
+            ),
+            ("error parsing HTTP 429 response body: unexpected end of JSON input: \"\"", Reason::PushUnavailable),
             ("Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Reason::PushUnavailable),
             ("An image does not exist locally with the tag: 127.0.0.1:5000/x", Reason::DigestMismatch),
             ("manifest invalid: manifest invalid", Reason::PushRejected),

@@ -27,6 +27,17 @@ pub enum Workspace {
     Missing,
 }
 
+/// What is read of the agent's standard output while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    #[default]
+    All,
+    /// So many lines; then the pipe's other end is closed.
+    Lines(usize),
+    /// Nothing, with the pipe left open: it fills up, and the agent's writes block.
+    Nothing,
+}
+
 /// A run that is being prepared.
 pub struct Agent {
     pub engine: &'static Engine,
@@ -44,6 +55,8 @@ pub struct Agent {
     group: u32,
     pub(super) canaries: Vec<Canary>,
     pub(super) trace: bool,
+    pub(super) reading: Reading,
+    closed: &'static str,
 }
 
 impl Agent {
@@ -88,6 +101,8 @@ impl Agent {
             group: real.gid(),
             canaries: Vec::new(),
             trace: false,
+            reading: Reading::default(),
+            closed: "",
         }
     }
 
@@ -162,6 +177,24 @@ impl Agent {
         self
     }
 
+    /// Reads less of its standard output than all; what the run said is then known from the result file alone.
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// Starts it without these descriptors (`"012"`), as some supervisors do.
+    pub fn without_descriptors(mut self, closed: &'static str) -> Self {
+        self.closed = closed;
+        self
+    }
+
+    /// Whether its events can be had whole.
+    pub(super) fn tells_events(&self) -> bool {
+        let json = self.arguments.windows(2).any(|pair| pair == ["--progress", "json"]);
+        json && self.reading == Reading::All && !self.closed.contains('1')
+    }
+
     fn all_mounts(&self) -> Vec<(&'static str, PathBuf, String)> {
         let mut mounts = self.mounts.clone();
         mounts.push(("rw", self.dir.join("out"), "/out".to_owned()));
@@ -191,7 +224,7 @@ impl Agent {
         line.push(self.dir.join("rss").into());
         line.extend(["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"].map(OsString::from));
         line.extend(["bash", "-c", include_str!("cage.sh"), "cage"].map(OsString::from));
-        line.extend([root.into_os_string(), self.group.to_string().into(), self.binary.clone().into()]);
+        line.extend([root.into_os_string(), self.group.to_string().into(), self.closed.into(), self.binary.clone().into()]);
         for (kind, source, target) in self.all_mounts() {
             line.extend([kind.into(), source.into_os_string(), target.into()]);
         }

@@ -1,9 +1,9 @@
 # The agent's pod, as a script: a root that holds nothing but the program, read-only, in mount and pid namespaces of its own.
-# Arguments: ROOT GROUP BINARY, then KIND SOURCE TARGET for each thing mounted, then `--`, the environment as NAME=VALUE, `--`,
+# Arguments: ROOT GROUP CLOSED BINARY (CLOSED are the digits of descriptors that the agent starts without), then KIND SOURCE TARGET for each thing mounted, then `--`, the environment as NAME=VALUE, `--`,
 # and the agent's own arguments. KIND is ro or rw (a bind), or tmpfs (SOURCE is its size).
 set -euo pipefail
-root=$1 group=$2 binary=$3
-shift 3
+root=$1 group=$2 closed=$3 binary=$4
+shift 4
 mount -t tmpfs -o mode=755 tmpfs "$root"
 mkdir -p "$root"/{proc,dev,etc/ssl/certs}
 mount -t proc proc "$root/proc"
@@ -30,7 +30,7 @@ mount -o remount,ro "$root"
 # The last step needs no program inside the new root, which is why it is none of setpriv, chroot and env.
 exec python3 -I -c '
 import ctypes, os, signal, sys
-root, group, rest = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+root, group, closed, rest = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 split = rest.index("--")
 libc = ctypes.CDLL(None, use_errno=True)
 os.chroot(root)
@@ -46,5 +46,7 @@ if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
 for ignored in (signal.SIGPIPE, signal.SIGXFSZ): # Python ignores them, and that would be inherited
     signal.signal(ignored, signal.SIG_DFL)
 environment = dict(pair.split("=", 1) for pair in rest[:split])
+for descriptor in closed:
+    os.close(int(descriptor))
 os.execve("/podwright", ["podwright", *rest[split + 1:]], environment)
-' "$root" "$group" "$@"
+' "$root" "$group" "$closed" "$@"

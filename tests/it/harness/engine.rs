@@ -119,9 +119,17 @@ impl Engine {
 
     /// Every name an image has here.
     pub fn tags(&self) -> Vec<String> {
-        // A containerd store answers 404 while somebody else's image goes away under the listing.
-        let mut tries = (0..20).map(|_| self.call("GET", "/images/json?all=1")).filter(|answer| answer.head.status() == 200);
-        let images = tries.next().expect("the engine lists its images").json();
+        let mut answer = self.call("GET", "/images/json?all=1");
+        // The containerd store fails the whole list when an image goes away while it is made.
+        for _ in 0..50 {
+            if answer.head.status() == 200 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            answer = self.call("GET", "/images/json?all=1");
+        }
+        assert_eq!(answer.head.status(), 200, "{}", String::from_utf8_lossy(&answer.body));
+        let images = answer.json();
         let names = |image: &Value| image["RepoTags"].as_array().cloned().unwrap_or_default();
         images.as_array().unwrap().iter().flat_map(names).filter_map(|name| name.as_str().map(str::to_owned)).collect()
     }
@@ -130,6 +138,11 @@ impl Engine {
     pub fn image_id(&self, reference: &str) -> Option<String> {
         let answer = self.call("GET", &format!("/images/{reference}/json"));
         (answer.head.status() == 200).then(|| answer.json()["Id"].as_str().unwrap().to_owned())
+    }
+
+    /// How this engine sends a layer to a registry: dockerd in chunks, containerd in one piece.
+    pub fn upload(&self) -> &'static str {
+        if self.store == "containerd" { "PUT" } else { "PATCH" }
     }
 
     /// One line for each container there is, running or not.

@@ -22,7 +22,7 @@ pub mod tls;
 
 /// What a test file starts with.
 pub mod prelude {
-    pub use super::agent::{Agent, Workspace};
+    pub use super::agent::{Agent, Reading, Workspace};
     pub use super::canary::{Canary, Sinks};
     pub use super::context::Context;
     pub use super::engine::{Engine, OwnEngine, succeeded};
@@ -30,6 +30,6 @@ pub mod prelude {
     pub use super::image::{Image, assert_same, on_disk};
     pub use super::registry::{Demands, Registry, base};
     pub use super::relay::Relay;
-    pub use super::run::eventually;
+    pub use super::run::{eventually, within};
     pub use super::running::UnderWay;
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::agent::Agent;
+use super::agent::{Agent, Reading};
 use super::events::{self, Event};
 use super::process;
 use super::run::{Run, check_strays};
@@ -86,6 +86,8 @@ pub struct Running {
     pod: Pod,
     started: Instant,
     lines: Receiver<Vec<u8>>,
+    /// Held open where nobody reads it.
+    unread: Option<ChildStdout>,
     stdout: Vec<u8>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     under_way: UnderWay,
@@ -97,11 +99,19 @@ impl Running {
         let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", command.get_program().display()));
         let (sender, lines) = channel();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stdout = child.stdout.take();
+        let wanted = match agent.reading {
+            Reading::All => usize::MAX,
+            Reading::Lines(wanted) => wanted,
+            Reading::Nothing => 0,
+        };
+        let unread = stdout.take_if(|_| agent.reading == Reading::Nothing);
         thread::spawn(move || {
+            let Some(mut stdout) = stdout.map(BufReader::new) else { return };
             let mut line = Vec::new();
-            while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                if sender.send(std::mem::take(&mut line)).is_err() {
+            for _ in 0..wanted {
+                let read = stdout.read_until(b'\n', &mut line);
+                if !read.is_ok_and(|read| read > 0) || sender.send(std::mem::take(&mut line)).is_err() {
                     break;
                 }
             }
@@ -112,7 +122,7 @@ impl Running {
             let _ = errors.read_to_end(&mut text);
             text
         });
-        Self { agent, pod: Pod(child), started, lines, stdout: Vec::new(), stderr: Some(stderr), under_way }
+        Self { agent, pod: Pod(child), started, lines, unread, stdout: Vec::new(), stderr: Some(stderr), under_way }
     }
 
     /// The next event that fits; those before it are kept, and an end before it fails the test.
@@ -160,6 +170,19 @@ impl Running {
         }
     }
 
+    fn status(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.pod.0.try_wait().unwrap() {
+                return status;
+            }
+            if self.started.elapsed() > PATIENCE {
+                self.pod.kill();
+                panic!("the run took longer than {PATIENCE:?}\n{}", self.story());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits for the end; nothing is checked yet.
     fn end(mut self) -> (Run, Agent, UnderWay) {
         loop {
@@ -172,7 +195,8 @@ impl Running {
                 }
             }
         }
-        let status = self.pod.0.wait().unwrap();
+        let status = self.status();
+        drop(self.unread.take());
         let elapsed = self.started.elapsed();
         let stderr = self.stderr.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
         let run = Run::gather(&self.agent, status, self.stdout, &stderr, elapsed);
