@@ -1,10 +1,15 @@
 //! git over http and https: exactly the commit that was asked for (promise 4), or a failure that says why.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
-use crate::directory::destination;
+use crate::contexts::{ours, reference};
+use crate::directory::{BUILDERS, destination};
 use crate::faults::Faulty;
+use crate::harness::git::{Repository, git};
 use crate::harness::prelude::*;
 
 const PLAIN: [&str; 2] = ["--allow", "plain-http"];
@@ -109,4 +114,171 @@ fn a_server_that_breaks_off_is_tried_again_and_a_bounded_number_of_times() {
     run.failed(23, "SourceUnavailable", "fetch");
     let attempts = faulty.relay.count("GET", "/git/web/.git/info/refs");
     assert!((1..=10).contains(&attempts), "{attempts} attempts");
+}
+
+/// What `git clone` makes of a repository, at a commit of it, without the repository's own files.
+pub fn clone(url: &str, commit: &str) -> PathBuf {
+    let dir = Engine::shared().new_dir("clone");
+    git(&dir, &["clone", "-q", url, "."]);
+    git(&dir, &["checkout", "-q", "--detach", commit]);
+    fs::remove_dir_all(dir.join(".git")).unwrap();
+    dir
+}
+
+/// A repository with all that git keeps of a tree.
+fn everything_git_keeps(server: &GitServer) -> Repository {
+    let repository = server.repository("kept");
+    repository.write("Dockerfile", format!("FROM {}\nCOPY . /src\n", base())).write("text", "old").write("bin/run.sh", "#!/bin/sh\n");
+    repository.write("empty", "").write(" new\nline ", "1").write("ünïcode", "2").write("-rf", "3").write("a/b/c/d/e", "4");
+    repository
+        .write("foo/x", "5")
+        .write("foo.txt", "6")
+        .write("foo-a", "7")
+        .write("text.crlf", "stays\r\n")
+        .write(".dockerignore", "*.log\n");
+    repository.write("a.log", "8").write(".gitattributes", "*.bin -text\n*.rs diff=rust\n").write("data.bin", [0, 1, 2, 13, 10]);
+    fs::set_permissions(repository.dir.join("bin/run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, target) in [("link", "a/b"), ("dangling", "no/such"), ("absolute", "/etc/passwd"), ("loop", "loop")] {
+        symlink(target, repository.dir.join(name)).unwrap();
+    }
+    repository
+}
+
+#[test]
+fn a_commit_becomes_the_image_that_clone_and_dockers_own_command_make() {
+    promise!(1, 4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = everything_git_keeps(&server);
+    repository.commit("first");
+    repository.submodule("vendored");
+    repository.git(&["commit", "-q", "-m", "with a submodule"]);
+    let url = server.url(&repository);
+    let cloned = clone(&url, "HEAD");
+    assert!(cloned.join("vendored").is_dir(), "the oracle has no submodule");
+    for builder in BUILDERS {
+        let wanted = reference(&cloned, "git", builder, &[]);
+        let (run, made) = ours(Agent::build().args(&["--git", &url, "--no-cache"]).args(&PLAIN), "git-clone", builder);
+        assert_same(&made, &wanted, &format!("{builder}: ours | clone's"));
+        assert!(run.events_named("notice").iter().any(|notice| notice.data["message"].as_str().unwrap().contains("vendored")));
+    }
+}
+
+#[test]
+fn a_name_in_git_that_is_no_utf8_keeps_its_bytes() {
+    promise!(4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = server.repository("latin");
+    repository.write("Dockerfile", format!("FROM {}\nCOPY . /src\n", base()));
+    repository.write(OsStr::from_bytes(b"caf\xe9/\xff"), "1");
+    repository.commit("first");
+    let url = server.url(&repository);
+    for builder in BUILDERS {
+        let (_, made) = ours(Agent::build().args(&["--git", &url]).args(&PLAIN), "git-latin", builder);
+        assert_same(&made, &on_disk(&clone(&url, "HEAD")), builder);
+    }
+}
+
+#[test]
+fn a_branch_a_tag_and_a_commit_alone_are_each_what_a_checkout_of_them_is() {
+    promise!(4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = everything_git_keeps(&server);
+    let old = repository.commit("old");
+    repository.git(&["tag", "light"]);
+    repository.git(&["tag", "-a", "v1", "-m", "annotated"]);
+    repository.git(&["checkout", "-q", "-b", "feature/x"]);
+    repository.write("text", "side");
+    let side = repository.commit("side");
+    repository.git(&["checkout", "-q", "main"]);
+    repository.write("text", "new");
+    let new = repository.commit("new");
+    let url = server.url(&repository);
+    let check = |number: &str, arguments: &[&str], commit: &str| {
+        let mut wanted = on_disk(&clone(&url, commit));
+        wanted.remove(&b"a.log"[..]);
+        let (run, made) =
+            ours(Agent::build().args(&["--git", &url]).args(arguments).args(&PLAIN), &format!("git-ref-{number}"), "buildkit");
+        assert_eq!(run.document()["source"]["commit"], commit, "{arguments:?}");
+        assert_same(&made, &wanted, &format!("{arguments:?}"));
+    };
+    // One after the other on one node: none is given the files of the one before.
+    check("1", &["--ref", "main"], &new);
+    check("2", &["--ref", "feature/x"], &side);
+    check("3", &["--ref", "light"], &old);
+    check("4", &["--ref", "v1", "--commit", &old], &old);
+    check("5", &["--commit", &side], &side);
+    // No ref leads there by itself: once where the server gives any commit, and once where it does not.
+    repository.git(&["tag", "-d", "light", "v1"]);
+    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "true"]);
+    check("6", &["--commit", &old], &old);
+    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "false"]);
+    check("7", &["--commit", &old], &old);
+}
+
+#[test]
+fn a_ref_that_has_moved_from_its_pinned_commit_is_not_built() {
+    promise!(4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = everything_git_keeps(&server);
+    let old = repository.commit("old");
+    repository.write("text", "new");
+    let new = repository.commit("new");
+    let url = server.url(&repository);
+    let run = Agent::build().args(&["--no-push", "--git", &url, "--ref", "main", "--commit", &old]).args(&PLAIN).run();
+    let run = run.failed(22, "RevisionNotFound", "fetch");
+    assert!(run.words().contains(&old) && run.words().contains(&new), "{}", run.words());
+    assert_eq!(run.count("POST", "/build"), 0);
+}
+
+#[test]
+fn a_subdir_is_the_context_and_none_is_reached_through_a_link() {
+    promise!(4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = everything_git_keeps(&server);
+    repository.write("services/web/Dockerfile", format!("FROM {}\nCOPY . /src\n", base())).write("services/web/page", "1");
+    symlink("services", repository.dir.join("alias")).unwrap();
+    repository.commit("first");
+    let url = server.url(&repository);
+    let wanted = on_disk(&clone(&url, "HEAD").join("services/web"));
+    let agent = |subdir: &str| Agent::build().args(&["--git", &url, "--subdir", subdir]).args(&PLAIN);
+    for builder in BUILDERS {
+        assert_same(&ours(agent("services/web"), "git-subdir", builder).1, &wanted, builder);
+    }
+    for subdir in ["alias/web", "alias"] {
+        let run = agent(subdir).args(&["--no-push"]).run().failed(20, "SourceNotFound", "fetch");
+        assert!(run.words().contains(subdir) && run.words().contains("link"), "{}", run.words());
+    }
+}
+
+#[test]
+fn a_file_that_a_checkout_would_change_is_refused_by_path_and_attribute() {
+    promise!(4);
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "ab".repeat(32));
+    let table = [
+        ("lfs", "", "media/film.mp4", pointer.as_str(), "LFS"),
+        ("crlf", "*.bat text eol=crlf\n", "win/run.bat", "echo\n", "eol"),
+        ("ident", "*.c ident\n", "src/main.c", "/* $Id$ */\n", "ident"),
+    ];
+    let server = GitServer::start(&GitDemands::default());
+    for (name, attributes, path, content, word) in table {
+        let repository = server.repository(name);
+        repository.write("Dockerfile", format!("FROM {}\nCOPY . /src\n", base())).write("plain", "1").write(path, content);
+        repository.commit("first");
+        // Committed as it is: the attribute comes after the file.
+        repository.write(".gitattributes", attributes);
+        repository.commit("attributes");
+        let url = server.url(&repository);
+        let agent = || Agent::build().args(&["--git", &url]).args(&PLAIN);
+        for builder in BUILDERS {
+            let run = agent().args(&["--no-push", "--builder", builder]).run().ended(25, "SourceRefused");
+            assert!(run.words().contains(path) && run.words().contains(word), "{name}, {builder}: {}", run.words());
+        }
+        // What is not shipped stops nothing.
+        repository.write(".dockerignore", format!("{}\n", Path::new(path).parent().unwrap().display()));
+        repository.commit("ignored");
+        for builder in BUILDERS {
+            let (_, made) = ours(agent(), &format!("git-ignored-{name}"), builder);
+            assert!(made.contains_key(&b"plain"[..]) && !made.contains_key(path.as_bytes()), "{name}, {builder}");
+        }
+    }
 }

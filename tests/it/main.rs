@@ -19,6 +19,7 @@ mod harness;
 mod faults;
 
 mod archives;
+mod contexts;
 mod directory;
 mod failures;
 mod git_source;

@@ -122,8 +122,10 @@ impl Upload {
                 Ok(sent) => events.emit(Event::ContextSent(sent)),
                 Err(TreeError::Abandoned) => {}
                 Err(error) => {
-                    let _ = sender.blocking_send(Err(io::Error::other(error.to_string())));
+                    let message = error.to_string();
+                    // First, so that whoever sees the body break off finds why.
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    let _ = sender.blocking_send(Err(io::Error::other(message)));
                 }
             }
         });

@@ -25,7 +25,7 @@ impl Context {
         context.file("Dockerfile", dockerfile.replace("BASE", base()))
     }
 
-    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+    pub fn file(self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Self {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -34,13 +34,27 @@ impl Context {
         self
     }
 
-    pub fn mode(self, path: &str, mode: u32) -> Self {
+    /// An empty directory of the pod's user.
+    pub fn dir(self, path: impl AsRef<Path>) -> Self {
+        let path = self.0.join(path);
+        fs::create_dir_all(&path).unwrap();
+        chown(path, Some(UID), Some(UID)).unwrap();
+        self
+    }
+
+    pub fn mode(self, path: impl AsRef<Path>, mode: u32) -> Self {
         fs::set_permissions(self.0.join(path), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
-    pub fn link(self, path: &str, target: &str) -> Self {
+    pub fn link(self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> Self {
         symlink(target, self.0.join(path)).unwrap();
+        self
+    }
+
+    /// Another name of a file that is there.
+    pub fn hard_link(self, path: impl AsRef<Path>, first: impl AsRef<Path>) -> Self {
+        fs::hard_link(self.0.join(first), self.0.join(path)).unwrap();
         self
     }
 

@@ -37,7 +37,7 @@ impl Repository {
         Self { dir, name: name.to_owned() }
     }
 
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -53,6 +53,13 @@ impl Repository {
 
     pub fn git(&self, arguments: &[&str]) -> String {
         git(&self.dir, arguments)
+    }
+
+    /// Adds a submodule as a commit records it: its id, and nothing of it. To be committed as it stands, not by `commit`.
+    pub fn submodule(&self, path: &str) {
+        self.write(".gitmodules", format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = https://git.invalid/{path}.git\n"));
+        self.git(&["add", ".gitmodules"]);
+        self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},{path}", "5".repeat(40))]);
     }
 }
 
