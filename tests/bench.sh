@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Podwright's release binary beside what people run today, in one run:  tests/bench.sh [OPTION...]
+#
+#   --full           also 100,000 small files, and 1 GiB in 20 files
+#   --runs N         runs of each side, by turns (default 5); the medians are compared
+#   --engine NAME    20.10 (default), 26.1, 28.5; with +containerd for that image store
+#   --only PART      one of end, build, memory, start; may be repeated
+#
+#   end      a git server over http → image in a registry, against `git clone --depth 1 && docker build && docker push`
+#   build    a directory → image, against `docker build` by the engine's own CLI, BuildKit and classic
+#   memory   peak RSS and cgroup peak of the binary in its image, against the CLI's and git's own
+#   start    exec to first event, and a build in which everything is cached, against the bare API call
+#
+# On Debian, as root, it installs what is missing. A slow figure fails nothing; what does not work fails. Some 10 minutes on
+# 2 cores once the release binary is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"; exit 2; }
+
+engine=20.10 options=()
+while (($#)); do
+  case $1 in
+    --full) options+=("$1") ;;
+    --engine) (($# >= 2)) || usage; engine=$2; shift ;;
+    --runs | --only) (($# >= 2)) || usage; options+=("$1" "$2"); shift ;;
+    *) usage ;;
+  esac
+  shift
+done
+store=()
+[[ $engine != *+containerd ]] || store=(--containerd-store)
+
+tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd ip=iproute2 \
+  iptables=iptables curl=curl python3=python3 /usr/bin/time=time cc=gcc /etc/ssl/certs/ca-certificates.crt=ca-certificates
+((EUID == 0)) || { echo "bench.sh: the private engine needs root (namespaces and mounts)" >&2; exit 1; }
+unset GIT_SSL_CAINFO SSL_CERT_FILE SSL_CERT_DIR DOCKER_HOST DOCKER_CONFIG RUST_LOG
+unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+
+echo "building the release binary"
+cargo build --release --quiet
+program=$(realpath "$(find target -path '*/release/podwright' -type f | head -n 1)")
+
+scratch=$(mktemp -d /tmp/podwright-bench.XXXXXX)
+trap 'tests/env/engine down "$scratch/e" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+tests/env/engine up "${engine%+*}" "$scratch/e" "${store[@]}"
+DOCKER="tests/env/engine docker $scratch/e" images/build.sh podwright:bench -q >"$scratch/image.log" 2>&1 ||
+  { cat "$scratch/image.log" >&2; exit 1; }
+# What is in the engine's directory, the engine's own CLI sees too.
+tests/env/engine exec "$scratch/e" python3 -B tests/bench/main.py "$program" "${options[@]}"
