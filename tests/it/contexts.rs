@@ -386,6 +386,9 @@ fn two_sources_that_look_alike_never_mix_on_one_node() {
     for (number, (tree, text)) in trees.iter().chain(&trees).enumerate() {
         let (_, files) = ours(Agent::build().directory(tree.path()), &format!("alike-{number}"), "buildkit");
         assert_same(&files, &on_disk(tree.path()), text);
+        let tar = Command::new("tar").arg("-cf-").arg("-C").arg(tree.path()).arg(".").output().unwrap().stdout;
+        let (_, files) = ours(Agent::build().stdin(&tar).args(&["--archive", "-"]), &format!("alike-tar-{number}"), "buildkit");
+        assert_same(&files, &on_disk(tree.path()), &format!("{text}, archived"));
     }
 }
 

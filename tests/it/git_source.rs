@@ -245,9 +245,10 @@ fn a_subdir_is_the_context_and_none_is_reached_through_a_link() {
         assert_same(&ours(agent("services/web"), "git-subdir", builder).1, &wanted, builder);
     }
     for subdir in ["alias/web", "alias"] {
-        let run = agent(subdir).args(&["--no-push"]).run().failed(20, "SourceNotFound", "fetch");
+        let run = agent(subdir).args(&["--no-push"]).run().failed(25, "SourceRefused", "fetch");
         assert!(run.words().contains(subdir) && run.words().contains("link"), "{}", run.words());
     }
+    agent("services/wob").args(&["--no-push"]).run().failed(20, "SourceNotFound", "fetch");
 }
 
 #[test]

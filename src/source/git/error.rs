@@ -23,7 +23,7 @@ pub enum GitError {
     #[error("{problem} at {url}")]
     Revision { url: RedactedUrl, problem: String, hint: Option<String> },
     #[error("source.git.subdir {path:?}: {problem}")]
-    Subdir { path: String, problem: &'static str },
+    Subdir { path: String, problem: &'static str, exists: bool },
     #[error("{url} could not be fetched by this pod{}", quote(.said.as_deref()))]
     Net {
         url: RedactedUrl,
@@ -67,13 +67,14 @@ impl Classified for GitError {
         match self {
             Self::Request { .. } | Self::CredentialInTheClear { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
             Self::PlainHttp { .. } => Reason::NotPermitted,
-            Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { .. } => Reason::SourceNotFound,
+            Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { exists: false, .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Revision { .. } => Reason::RevisionNotFound,
             Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } | Self::Broken { .. } | Self::Moving { .. } => Reason::SourceUnavailable,
             Self::Unsupported { .. } => Reason::Unsupported,
-            Self::Limit { .. } => Reason::SourceRefused,
+            // As with archives and directories: what is there and cannot be a context is refused.
+            Self::Limit { .. } | Self::Subdir { exists: true, .. } => Reason::SourceRefused,
             Self::WorkspaceFull { .. } => Reason::WorkspaceFull,
             Self::Library(_) | Self::Cancelled => Reason::Internal,
             Self::Tree(cause) => cause.reason(),

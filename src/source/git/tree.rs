@@ -144,7 +144,7 @@ fn descend(objects: &Objects, root: Oid, path: &TreePath) -> Result<Oid, GitErro
             Some(_) => "a part of it is a file",
             None => "there is no such directory in this commit",
         };
-        return Err(GitError::Subdir { path: path.display(), problem });
+        return Err(GitError::Subdir { path: path.display(), problem, exists: item.is_some() });
     }
     Ok(at)
 }
