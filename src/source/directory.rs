@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags, fstat, readlinkat, statat, statx};
 use rustix::io::Errno;
 
 use super::body::ExactBody;
@@ -52,8 +52,9 @@ impl DirectoryTree {
             subdir: (!subdir.is_root()).then(|| subdir.display()),
             ..Revision::default()
         };
-        // Every pod mounts its volume at the same path: the inode tells their directories apart.
-        let identity = format!("directory\n{}\n{}\n{}:{}", path.display(), subdir.display(), stat.st_dev, stat.st_ino);
+        // Every pod mounts its volume at the same path: inode and birth tell their directories apart.
+        let born = born(&root, &stat);
+        let identity = format!("directory\n{}\n{}\n{}:{}:{born}", path.display(), subdir.display(), stat.st_dev, stat.st_ino);
         let Limits { source_entries: entries, object_bytes, .. } = *limits;
         Ok(Self { root, revision, identity, entries, object_bytes, links: Mutex::default() })
     }
@@ -93,6 +94,15 @@ fn enter(top: OwnedFd, path: &Path, subdir: &TreePath) -> Result<OwnedFd, Direct
         })?;
     }
     Ok(at)
+}
+
+/// When the directory came to be: an inode's number is given again, to a volume that may differ in nothing else a daemon that
+/// compares stats would see. Where the file system does not know, the last change of the directory itself stands in.
+fn born(root: &OwnedFd, stat: &Stat) -> String {
+    match statx(root, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME) {
+        Ok(known) if known.stx_mask & StatxFlags::BTIME.bits() != 0 => format!("{}.{}", known.stx_btime.tv_sec, known.stx_btime.tv_nsec),
+        _ => format!("{}.{}", stat.st_ctime, stat.st_ctime_nsec),
+    }
 }
 
 fn size(stat: &Stat) -> u64 {

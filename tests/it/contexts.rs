@@ -393,6 +393,22 @@ fn two_sources_that_look_alike_never_mix_on_one_node() {
 }
 
 #[test]
+fn a_volume_that_is_made_anew_is_another_source() {
+    promise!(3);
+    let tree = Context::with(COPY_ALL);
+    for (number, text) in ["one", "two"].iter().enumerate() {
+        // File systems give the number of a removed directory to the next one.
+        let dockerfile = fs::read(tree.path().join("Dockerfile")).unwrap();
+        fs::remove_dir_all(tree.path()).unwrap();
+        fs::create_dir(tree.path()).unwrap();
+        let anew = Context(tree.path().to_owned()).file("Dockerfile", dockerfile).file("a", text);
+        at_one_time(&anew);
+        let (_, files) = ours(Agent::build().directory(anew.path()), &format!("anew-{number}"), "buildkit");
+        assert_same(&files, &on_disk(anew.path()), text);
+    }
+}
+
+#[test]
 fn of_a_source_that_is_built_again_only_what_changed_is_sent() {
     let tree =
         (0..60).fold(Context::with(COPY_ALL), |tree, number| tree.file(format!("dir{}/file{number}", number % 7), number.to_string()));

@@ -62,6 +62,24 @@ fn the_root_may_be_a_link_and_is_resolved_once() {
 }
 
 #[test]
+fn a_directory_that_is_made_anew_is_another_source() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("root");
+    let mut identities: Vec<String> = (0..5)
+        .map(|_| {
+            fs::create_dir(&root).unwrap();
+            let identity = open(&root).identity();
+            assert_eq!(open(&root).identity(), identity, "the same directory is the same source");
+            fs::remove_dir(&root).unwrap();
+            identity
+        })
+        .collect();
+    identities.sort();
+    identities.dedup();
+    assert_eq!(identities.len(), 5);
+}
+
+#[test]
 fn a1_no_link_below_the_root_is_followed() {
     let home = tempfile::tempdir().unwrap();
     let root = home.path().join("root");
