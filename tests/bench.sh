@@ -5,6 +5,7 @@
 #   --runs N         runs of each side, by turns (default 5); the medians are compared
 #   --engine NAME    20.10 (default), 26.1, 28.5; with +containerd for that image store
 #   --only PART      one of end, build, memory, start; may be repeated
+#   --disk           the engine's images on this machine's disk, not on a tmpfs: nearer to a node, and several times noisier
 #
 #   end      a git server over http → image in a registry, against `git clone --depth 1 && docker build && docker push`
 #   build    a directory → image, against `docker build` by the engine's own CLI, BuildKit and classic
@@ -18,18 +19,21 @@ cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"; exit 2; }
 
-engine=20.10 options=()
+engine=20.10 data=4g options=()
 while (($#)); do
   case $1 in
-    --full) options+=("$1") ;;
+    --full) data=12g options+=("$1") ;;
+    --disk) disk=disk ;;
     --engine) (($# >= 2)) || usage; engine=$2; shift ;;
     --runs | --only) (($# >= 2)) || usage; options+=("$1" "$2"); shift ;;
     *) usage ;;
   esac
   shift
 done
-store=()
-[[ $engine != *+containerd ]] || store=(--containerd-store)
+up=()
+[[ $engine != *+containerd ]] || up+=(--containerd-store)
+# A shared disk's writeback would be most of what is measured.
+[[ ${disk:-} ]] || up+=(--data-size "$data")
 
 tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd ip=iproute2 \
   iptables=iptables curl=curl python3=python3 /usr/bin/time=time cc=gcc /etc/ssl/certs/ca-certificates.crt=ca-certificates
@@ -44,8 +48,8 @@ program=$(realpath "$(find target -path '*/release/podwright' -type f | head -n 
 scratch=$(mktemp -d /tmp/podwright-bench.XXXXXX)
 trap 'tests/env/engine down "$scratch/e" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
-tests/env/engine up "${engine%+*}" "$scratch/e" "${store[@]}"
+tests/env/engine up "${engine%+*}" "$scratch/e" "${up[@]}"
 DOCKER="tests/env/engine docker $scratch/e" images/build.sh podwright:bench -q >"$scratch/image.log" 2>&1 ||
   { cat "$scratch/image.log" >&2; exit 1; }
 # What is in the engine's directory, the engine's own CLI sees too.
-tests/env/engine exec "$scratch/e" python3 -B tests/bench/main.py "$program" "${options[@]}"
+tests/env/engine exec "$scratch/e" python3 -B tests/bench/main.py "$program" "${options[@]}" --images-on "${disk:-tmpfs}"

@@ -188,7 +188,7 @@ class Bench:
 
     # --- the table
 
-    def report(self, engine):
+    def report(self, engine, images_on):
         head = ["", "unit", "ours", "peer", "ratio", "aim", "met", "ours min–max", "peer min–max"]
         lines, missed = [head], []
         for row in self.rows:
@@ -208,7 +208,7 @@ class Bench:
         noise = [(max(row.peer) / min(row.peer) - 1) * 100 for row in self.rows if row.unit == "s"]
         if noise:
             print(f"\nnoise: a peer's slowest run took {min(noise):.0f}–{max(noise):.0f} % longer than its fastest, {statistics.median(noise):.0f} % in the median row")
-        print(f"engine {engine['Version']} (API {engine['ApiVersion']}), {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Linux {platform.release()}")
+        print(f"engine {engine['Version']} (API {engine['ApiVersion']}), its images on {images_on}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Linux {platform.release()}")
         print("missed:\n" + "\n".join(missed) if missed else "every aim is met")
 
 
@@ -217,13 +217,14 @@ def main():
     parser.add_argument("agent")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--images-on", required=True)
     parser.add_argument("--only", action="append", choices=["end", "build", "memory", "start"])
     options = parser.parse_args()
     bench = Bench(options.agent, options.runs)
     for part in ["end", "build", "memory", "start"]:
         if not options.only or part in options.only:
             bench.build(options.full) if part == "build" else getattr(bench, part)()
-    bench.report(kit.api("GET", "/version"))
+    bench.report(kit.api("GET", "/version"), options.images_on)
 
 
 main()

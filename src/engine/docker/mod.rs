@@ -7,7 +7,7 @@ mod client;
 mod connect;
 mod diagnose;
 mod logs;
-mod messages;
+pub mod messages;
 mod push;
 mod query;
 mod session;
