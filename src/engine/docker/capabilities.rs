@@ -80,8 +80,10 @@ fn unanswered(client: &Client, error: EngineError) -> EngineError {
 
 /// Asks for version and storage, and chooses the builder.
 pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Option<Builder>) -> Result<EngineInfo, EngineError> {
-    let version = api.version().await.map_err(|error| from_bollard("say its version", error))?;
-    let info = api.info().await.map_err(|error| from_bollard("describe itself", error))?;
+    // Each takes the daemon some milliseconds, which a build from the cache would notice.
+    let (version, info) = tokio::join!(api.version(), api.info());
+    let version = version.map_err(|error| from_bollard("say its version", error))?;
+    let info = info.map_err(|error| from_bollard("describe itself", error))?;
     let components = version.components.unwrap_or_default();
     let podman = components.iter().any(|component| component.name.to_lowercase().contains("podman"));
     if ping.os == "windows" {
