@@ -9,8 +9,7 @@ shift
 
 certificates=/etc/ssl/certs/ca-certificates.crt
 [[ -r $certificates ]] || { echo "images/build.sh: no $certificates here: install ca-certificates" >&2; exit 1; }
-cargo build --release --quiet
-program=$(find target -path '*/release/podwright' -type f | head -n 1)
+program=$(images/program)
 # A directory of its own, so that two builds at once do not take each other's files.
 own=$(mktemp -d)
 trap 'rm -rf "$own"' EXIT

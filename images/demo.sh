@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Podwright at work, from nothing:  images/demo.sh [--private]
 #
-# Uses the Docker engine that answers here, else (or with --private) starts one of its own. Starts a registry, builds the agent
-# and its image, serves an example repository over git http, and runs the agent as its container, as a pod would: nobody's user,
-# a read-only root, no capabilities. Then it pulls what was pushed by digest, runs it, and shows what it serves; then it
-# commits a change to one file and does it all again. Everything it started ends with it.
+# Uses the Docker engine of this machine if one answers, else (or with --private) starts one of its own. Starts a registry,
+# builds the agent and its image, serves an example repository over git http, and runs the agent as its container, as a pod
+# would: nobody's user, a read-only root, no capabilities. Then it pulls what was pushed by digest, runs it, and shows what it
+# serves; then it commits a change to one file and does it all again. Everything it started ends with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -24,23 +24,29 @@ cleanup() {
   if [[ -n $engine ]]; then
     tests/env/engine down "$engine" || true
   elif [[ -n ${docker:-} ]]; then
+    ((${#containers[@]} == 0)) || "${docker[@]}" rm -f "${containers[@]}" >/dev/null 2>&1 || true
     "${docker[@]}" rmi -f podwright:demo "${pulled[@]}" >/dev/null 2>&1 || true
   fi
   rm -rf "$scratch"
   exit "$status"
 }
-pulled=()
+pulled=() containers=()
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 command -v cargo >/dev/null || die "no Rust toolchain here: https://rustup.rs has one"
 tests/env/install git=git lighttpd=lighttpd docker-registry=docker-registry /bin/busybox=busybox-static curl=curl python3=python3 \
-  cc=gcc /etc/ssl/certs/ca-certificates.crt=ca-certificates
+  cc=gcc /usr/include/stdio.h=libc6-dev /etc/ssl/certs/ca-certificates.crt=ca-certificates
 
 # The engine: its socket, and the command that talks to it.
 socket=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)
 socket=${DOCKER_HOST:-${socket:-unix:///var/run/docker.sock}}
-if [[ -z $private && $socket == unix://* ]] && docker version >/dev/null 2>&1; then
+# Its containers must share this machine's network: not a rootless engine's, not one's in a virtual machine.
+is_this_machines() {
+  local info
+  info=$(docker info --format '{{.Name}} {{.SecurityOptions}}' 2>/dev/null) && [[ $info == "$(uname -n) "* && $info != *rootless* ]]
+}
+if [[ -z $private && $socket == unix://* ]] && is_this_machines; then
   socket=$(realpath "${socket#unix://}")
   docker=(docker) inside=()
   say "using the Docker engine at $socket"
@@ -51,6 +57,8 @@ else
   case $version in 20.10 | 26.1 | 28.5) ;; *) version=26.1 ;; esac
   tests/env/engine up "$version" "$work/engine"
   engine=$work/engine socket=$work/engine/docker.sock
+  # Whatever engine the user's own docker talks to, from here on it is this one.
+  unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
   docker=("$here/tests/env/engine" docker "$engine") inside=("$here/tests/env/engine" exec "$engine")
   work=$engine # what is below it, the engine sees too
 fi
@@ -67,7 +75,7 @@ serve() {
   shift 2
   "${inside[@]}" "$@" >"$log" 2>&1 &
   children+=($!)
-  "${inside[@]}" curl -s -o /dev/null --retry 50 --retry-delay 1 --retry-connrefused --max-time 30 "http://127.0.0.1:$port/" ||
+  "${inside[@]}" curl -s -o /dev/null --noproxy '*' --retry 50 --retry-delay 1 --retry-connrefused --max-time 30 "http://127.0.0.1:$port/" ||
     die "$1 does not answer on port $port: $(tail -n 3 "$log")"
 }
 
@@ -120,6 +128,7 @@ build_and_look() {
   pulled+=("$image")
   "${docker[@]}" pull -q "$image" >/dev/null
   container=$("${docker[@]}" run -d --rm "$image")
+  containers+=("$container")
   echo
   echo "running $image, which serves:"
   for _ in $(seq 50); do

@@ -36,14 +36,13 @@ up=()
 [[ ${disk:-} ]] || up+=(--data-size "$data")
 
 tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd ip=iproute2 \
-  iptables=iptables curl=curl python3=python3 /usr/bin/time=time cc=gcc /etc/ssl/certs/ca-certificates.crt=ca-certificates
+  iptables=iptables curl=curl python3=python3 /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev /etc/ssl/certs/ca-certificates.crt=ca-certificates
 ((EUID == 0)) || { echo "bench.sh: the private engine needs root (namespaces and mounts)" >&2; exit 1; }
 unset GIT_SSL_CAINFO SSL_CERT_FILE SSL_CERT_DIR DOCKER_HOST DOCKER_CONFIG RUST_LOG
 unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
 
 echo "building the release binary"
-cargo build --release --quiet
-program=$(realpath "$(find target -path '*/release/podwright' -type f | head -n 1)")
+program=$(images/program)
 
 scratch=$(mktemp -d /tmp/podwright-bench.XXXXXX)
 trap 'tests/env/engine down "$scratch/e" 2>/dev/null || true; rm -rf "$scratch"' EXIT

@@ -32,7 +32,7 @@ install_needs() {
   command -v cargo >/dev/null || die "no Rust toolchain here: https://rustup.rs has one"
   tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd \
     /usr/lib/lighttpd/mod_openssl.so=lighttpd-mod-openssl htpasswd=apache2-utils /bin/busybox=busybox-static ip=iproute2 \
-    iptables=iptables curl=curl python3=python3 strace=strace /usr/bin/time=time cc=gcc \
+    iptables=iptables curl=curl python3=python3 strace=strace /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev \
     /etc/ssl/certs/ca-certificates.crt=ca-certificates
   ! ldd /bin/busybox >/dev/null 2>&1 || die "/bin/busybox needs libraries: install busybox-static in its place"
   ((EUID == 0)) || die "the private engines need root (namespaces and mounts)"
@@ -41,7 +41,7 @@ install_needs() {
 install_deny() {
   if ! cargo deny --version >/dev/null 2>&1; then
     say "installing cargo-deny"
-    cargo install cargo-deny --locked --quiet
+    cargo install cargo-deny --version 0.20.2 --locked --quiet
   fi
 }
 
@@ -82,8 +82,9 @@ end_to_end() {
     return
   fi
   running=$dir
-  tests "end to end on Docker $engine" tests/env/engine exec "$dir" env PODWRIGHT_TEST_LEDGER="$scratch/ledger" \
-    "$it" ${only:+"$only"}
+  # A hung daemon ends the run with a word, not CI without one. Some 6 minutes when all is well.
+  tests "end to end on Docker $engine" timeout --verbose --kill-after 10 25m \
+    tests/env/engine exec "$dir" env PODWRIGHT_TEST_LEDGER="$scratch/ledger" "$it" ${only:+"$only"}
   tests/env/engine down "$dir"
   running=
 }
@@ -109,11 +110,12 @@ trap 'exit 130' INT TERM
 
 if [[ $whole ]]; then
   install_deny
+  # First: whatever comes after would bring a stale Cargo.lock up to date.
+  check "Cargo.lock is up to date" cargo fetch --locked --quiet
   check "cargo fmt" cargo fmt --check
   # The two are no part of --all-targets, as no plain `cargo test` can run them.
   check "clippy" cargo clippy --quiet --all-targets -- -D warnings
   check "clippy of the end-to-end tests" cargo clippy --quiet --test it --test ledger -- -D warnings
-  cargo fetch --locked --quiet
   check "cargo deny" cargo deny --config .deny.toml --offline check bans licenses sources
   tests "unit tests" cargo test --quiet --no-fail-fast
 fi

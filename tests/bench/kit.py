@@ -4,6 +4,7 @@ Everything runs in the private engine's network (tests/env/engine exec) and live
 CLI sees too. A run that fails ends the bench; a slow one is a figure.
 """
 
+import hashlib
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import random
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -96,6 +98,20 @@ def peak_rss(argv, **env):
     return int(out.read_text().split()[-1]) / 1024
 
 
+def entries(reference):
+    """What is in an image of a registry: each path with its kind, mode, link target and content."""
+    subprocess.check_call([*DOCKER, "pull", "-q", reference], env=ENV, stdout=subprocess.DEVNULL)
+    container = subprocess.check_output([*DOCKER, "create", reference, "none"], env=ENV, text=True).strip()
+    found = {}
+    with subprocess.Popen([*DOCKER, "export", container], env=ENV, stdout=subprocess.PIPE) as export:
+        with tarfile.open(fileobj=export.stdout, mode="r|") as tar:
+            for entry in tar:
+                content = hashlib.sha256(tar.extractfile(entry).read()).digest() if entry.isreg() else None
+                found[entry.name] = (entry.type, entry.mode, entry.linkname, content)
+    subprocess.check_call([*DOCKER, "rm", container], env=ENV, stdout=subprocess.DEVNULL)
+    return found
+
+
 class Cgroup:
     """A memory cgroup above a run's own: its peak outlives the run. It counts the page cache of files first touched by the
     run, written ones among them, and for a container what runc does before it becomes the program."""
@@ -147,6 +163,7 @@ class Watch(threading.Thread):
     def stop(self):
         self.over = True
         self.join()
+        assert self.kib > 0, f"{self.name_of} was never seen"
         return self.kib / 1024
 
 
@@ -193,6 +210,8 @@ def git(root, *arguments):
 
 
 def repository(root):
+    # Both sides make the same image: a clone has a .git, and the agent's source has none.
+    (root / ".dockerignore").write_text(".git\n")
     git(root, "init", "-q", "-b", "main")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "All of it")

@@ -77,6 +77,7 @@ class Bench:
                 row.peer.append(kit.timed(peer, DOCKER_BUILDKIT=buildkit))
                 assert not kit.cached(), "a fresh cache was not fresh"
                 subprocess.check_call(["rm", "-rf", clone])
+            assert kit.entries(f"{registry}/ours:{builder}-0") == kit.entries(f"{registry}/peer:{builder}-0"), "the images are not equal"
 
     # --- a directory to an image
 
