@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use podwright::cli::{self, Command, Invocation, Progress as Shown, render};
@@ -13,13 +12,10 @@ use podwright::config::{self, Env};
 use podwright::model::result::Document;
 use podwright::model::{Failure, Phase, Reason};
 use podwright::pipeline::{self, Cancel, Services};
-use podwright::progress::{Mode, Options, Progress};
+use podwright::progress::{Mode, Options, Patience, Progress};
 use podwright::support::redact::Redactor;
 use podwright::support::run_id;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// How long the last events may take to be read by whoever reads them.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os(), &Env) {
@@ -52,7 +48,7 @@ fn build(invocation: &Invocation) -> ! {
         Ok(runtime) => runtime.block_on(live(invocation, &services)),
         Err(_) => pipeline::broken(&config::ResultSinks::default(), &services),
     };
-    progress.finish(LAST_WORDS);
+    progress.finish(if services.cancel.is_cancelled() { Patience::STOPPED } else { Patience::ENDED });
     // Threads that still wait for a server are nobody's concern any more.
     exit(document.exit_code.into())
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::event::{Event, EventSink};
 use crate::support::redact::Redactor;
+pub use queue::Patience;
 use queue::Queue;
 use sink::Sink;
 use writer::Writer;
@@ -95,10 +96,10 @@ impl Progress {
         Self { queue, redactor }
     }
 
-    /// Takes no more events and waits for those taken to be written, at most this long. Says whether they all were.
-    /// Blocks its thread.
-    pub fn finish(&self, timeout: Duration) -> bool {
-        self.queue.finish(timeout)
+    /// Takes no more events and waits for those taken to be written, as long as its patience lasts. Says whether the last one
+    /// was. Blocks its thread.
+    pub fn finish(&self, patience: Patience) -> bool {
+        self.queue.finish(patience)
     }
 
     /// Whether the reader of the output went away.
