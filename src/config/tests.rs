@@ -116,13 +116,13 @@ fn secrets_that_came_by_url_or_variable_are_handed_over_and_never_printed() {
 fn a_rejected_request_still_says_where_its_result_goes() {
     let document = format!("{GOOD}name: web\nresult: {{file: /out/a.json}}\nnonsense: 1\n");
     let rejected = loaded(&document, &[], &[]).unwrap_err();
-    assert_eq!((rejected.name.as_deref(), rejected.result.file.unwrap().to_str().unwrap()), (Some("web"), "/out/a.json"));
+    assert_eq!((rejected.known.name.as_deref(), rejected.known.result.file.unwrap().to_str().unwrap()), (Some("web"), "/out/a.json"));
     let env = [("PODWRIGHT_RESULT_FILE", "/out/b.json"), ("PODWRIGHT_NONSENSE", "1")];
-    assert_eq!(loaded(GOOD, &env, &[]).unwrap_err().result.file.unwrap().to_str(), Some("/out/b.json"));
+    assert_eq!(loaded(GOOD, &env, &[]).unwrap_err().known.result.file.unwrap().to_str(), Some("/out/b.json"));
     let flags = [("result.file", "/out/c.json".into()), ("build.builder", "nonsense".into())];
-    assert_eq!(loaded(&document, &env[..1], &flags).unwrap_err().result.file.unwrap().to_str(), Some("/out/c.json"));
+    assert_eq!(loaded(&document, &env[..1], &flags).unwrap_err().known.result.file.unwrap().to_str(), Some("/out/c.json"));
     let bad = loaded("result: {file: /proc/self/mem}", &[], &[]).unwrap_err();
-    assert_eq!(bad.result, ResultSinks::default(), "a forbidden place is none");
+    assert_eq!(bad.known.result, ResultSinks::default(), "a forbidden place is none");
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod run;
 mod tidy;
 
 pub use cancel::Cancel;
-pub use reject::{broken, reject};
+pub use reject::{DEFECT, broken, reject, stopped};
 pub use run::{Services, run};
 
 use crate::config::ResultSinks;
