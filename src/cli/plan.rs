@@ -9,7 +9,8 @@ use crate::config::settings::{ArchiveFrom, Builder, DEFAULT_TERMINATION_MESSAGE,
 use crate::config::units::written;
 use crate::model::Digest;
 
-/// The plan as one document: `request` in the request's own words with every default filled in, and `would`.
+/// The plan as one document: `request` in the form of a request with every default filled in, but for build arguments and the
+/// credentials of URLs, which are not shown; and `would`.
 pub fn of(settings: &Settings) -> Value {
     json!({
         "apiVersion": "podwright/v1",
@@ -17,7 +18,7 @@ pub fn of(settings: &Settings) -> Value {
         "request": request(settings),
         "permissions": settings.policy.names(),
         "allowedPaths": settings.policy.roots(),
-        "engine": settings.ambient.docker_host(),
+        "engine": settings.ambient.docker_host.to_string(),
         "would": would(settings),
     })
 }
@@ -97,7 +98,7 @@ fn source(settings: &Settings) -> Value {
 
 /// What a run would do, in order, in plain words.
 fn would(settings: &Settings) -> Vec<String> {
-    let mut steps = vec![format!("connect to the Docker daemon at {}", settings.ambient.docker_host())];
+    let mut steps = vec![format!("connect to the Docker daemon at {}", settings.ambient.docker_host)];
     steps.push(match &settings.source.kind {
         SourceKind::Git(git) => format!("fetch {} of {}", revision(git), git.address.shown()),
         SourceKind::Archive(archive) => match &archive.from {

@@ -102,7 +102,7 @@ impl<'a> Site<'a> {
 
     async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
         let options = ConnectOptions {
-            host: self.settings.ambient.docker_host.clone(),
+            endpoint: self.settings.ambient.docker_host.clone(),
             api_version: self.settings.ambient.docker_api_version.clone(),
         };
         let wish = match self.settings.build.builder {
