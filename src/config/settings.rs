@@ -15,6 +15,8 @@ use super::address::{Address, UrlCredential};
 use super::ambient::Ambient;
 use super::git::{CommitId, GitRef};
 use super::policy::Policy;
+pub use crate::report::ResultSinks;
+
 pub use super::request::{ArchiveFormat, Builder, Network, Verify};
 
 /// Everything a run needs to know from outside.
@@ -137,17 +139,6 @@ impl Default for Retries {
         Self { max: 5, within: Duration::from_mins(10) }
     }
 }
-
-/// Where the result document goes, besides standard output.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResultSinks {
-    pub file: Option<PathBuf>,
-    /// `None`: [`DEFAULT_TERMINATION_MESSAGE`], where it is there and can be written.
-    pub termination_message: Option<PathBuf>,
-}
-
-/// Where the kubelet reads it unless the pod says otherwise (kubernetes.io, "Determine the Reason for Pod Failure").
-pub const DEFAULT_TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// The deadline that nobody set.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_hours(1);

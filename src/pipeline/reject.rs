@@ -39,7 +39,7 @@ fn tell(failure: Failure, known: &Known, services: &Services) -> Document {
     draft.leave(failure.reason.outcome());
     services.events.emit(Event::Failed(Box::new(failure.clone())));
     let document = draft.document(&services.run, known.name.as_deref(), Some(failure));
-    if let Err(unwritten) = report::write(&document, &super::targets(&known.result), &services.redactor) {
+    if let Err(unwritten) = report::write(&document, &known.result, &services.redactor) {
         let hint = crate::model::Classified::hint(&unwritten);
         services.events.emit(Event::Notice { message: unwritten.to_string(), hint });
     }

@@ -220,15 +220,14 @@ impl<'a> Site<'a> {
         }
         self.draft.enter(Phase::Report);
         let mut document = self.document(error.clone());
-        let targets = super::targets(&self.settings.result);
-        if let Err(unwritten) = report::write(&document, &targets, &self.services.redactor) {
+        if let Err(unwritten) = report::write(&document, &self.settings.result, &self.services.redactor) {
             self.services.events.emit(Event::Notice { message: unwritten.to_string(), hint: unwritten.hint() });
             // What failed before stays the reason; a success that cannot be told is none.
             if error.is_none() {
                 let failure = self.failure(&unwritten);
                 self.services.events.emit(Event::Failed(Box::new(failure.clone())));
                 document = self.document(Some(failure.clone()));
-                let _ = report::write(&document, &targets, &self.services.redactor);
+                let _ = report::write(&document, &self.settings.result, &self.services.redactor);
                 error = Some(failure);
             }
         }
