@@ -45,7 +45,7 @@ fn build(invocation: &Invocation, begun: Instant) -> ! {
     cli::logging::start(&redactor);
     let id = run_id::new();
     let run = id.as_deref().unwrap_or("unknown").to_owned();
-    let progress = Progress::start(Options::fitting(mode(invocation.progress), &run), Arc::clone(&redactor));
+    let progress = Progress::start(Options::fitting(mode(invocation.progress), invocation.colour, &run), Arc::clone(&redactor));
     let services = Services { run, events: Arc::new(progress.clone()), redactor, cancel: Cancel::default(), begun };
     let known = Known::beforehand(&invocation.overrides, &Env);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -42,6 +42,8 @@ pub enum Command {
 pub struct Invocation {
     pub overrides: Overrides,
     pub progress: Progress,
+    /// Whether people may be shown colours: no non-empty `NO_COLOR` forbids them (no-color.org).
+    pub colour: bool,
 }
 
 /// A command line that cannot be understood: exit code 2.
@@ -156,7 +158,8 @@ fn invocation(args: BuildArgs, env: &dyn Environment) -> Result<Box<Invocation>,
         Some(progress) => progress,
         None => progress_of(env)?,
     };
-    Ok(Box::new(Invocation { overrides: args.overrides(env)?, progress }))
+    let colour = env.get("NO_COLOR").is_none_or(|value| value.is_empty());
+    Ok(Box::new(Invocation { overrides: args.overrides(env)?, progress, colour }))
 }
 
 fn progress_of(env: &dyn Environment) -> Result<Progress, UsageError> {

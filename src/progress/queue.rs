@@ -71,7 +71,6 @@ pub struct Queue {
 struct State {
     items: VecDeque<(Item, Stamp)>,
     bytes: usize,
-    dropped: u64,
     /// Nothing more is taken: the last event is in, or the run ended.
     sealed: bool,
     /// When the reader last took something.
@@ -164,12 +163,9 @@ impl Queue {
         }
     }
 
+    #[cfg(test)]
     pub fn is_lost(&self) -> bool {
         self.lock().lost
-    }
-
-    pub fn dropped(&self) -> u64 {
-        self.lock().dropped
     }
 
     #[cfg(test)]
@@ -185,7 +181,6 @@ impl Queue {
 impl State {
     /// Gaps that follow each other are one.
     fn skip(&mut self) {
-        self.dropped += 1;
         if let Some((Item::Gap(events), _)) = self.items.back_mut() {
             *events += 1;
         } else {
@@ -199,7 +194,6 @@ impl State {
             let gap = match item {
                 Item::Event(event) if event.is_expendable() => {
                     self.bytes = self.bytes.saturating_sub(weight(&event));
-                    self.dropped += 1;
                     1
                 }
                 Item::Gap(events) => events,

@@ -128,7 +128,6 @@ fn a_reader_that_sleeps_never_keeps_anybody_waiting() {
     }
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     assert!(progress.queue.bytes() <= queue::CAPACITY + 4096);
-    assert!(progress.dropped() > 20_000);
     progress.emit(Event::RunFinished(Box::new(document(None))));
     let before = Instant::now();
     assert!(!progress.finish(within(Duration::from_millis(300))), "nobody read");
@@ -141,7 +140,7 @@ fn a_reader_that_sleeps_never_keeps_anybody_waiting() {
     let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((count("notice"), count("run.finished")), (4, 1));
     let told: u64 = events.iter().filter(|e| e["event"] == "events.dropped").map(|e| e["data"]["events"].as_u64().unwrap()).sum();
-    assert_eq!(told, progress.dropped());
+    assert!(told > 20_000, "{told}");
     assert_eq!(count("build.log") as u64 + told, 40_000);
 }
 
@@ -183,7 +182,7 @@ fn a_reader_that_goes_away_is_noticed_and_nothing_else_happens() {
         progress.emit(log("nobody"));
     }
     assert!(!progress.finish(within(ENOUGH)));
-    assert!(progress.is_closed());
+    assert!(progress.queue.is_lost());
 }
 
 #[test]
@@ -192,7 +191,7 @@ fn a_descriptor_that_cannot_be_written_is_a_lost_reader() {
     let progress = Progress::start_on(Options::new(Mode::Plain, "r"), Arc::default(), readonly);
     progress.emit(Event::Notice { message: "x".into(), hint: None });
     assert!(!progress.finish(within(ENOUGH)));
-    assert!(progress.is_closed());
+    assert!(progress.queue.is_lost());
 }
 
 #[test]
