@@ -15,6 +15,8 @@ use crate::event::{Step, StepLog};
 use crate::model::result::{Document, FailedStep, SCHEMA, Steps, Timing};
 use crate::model::{Failure, Outcome, Phase, Reason};
 
+mod shortened;
+
 const ENOUGH: Duration = Duration::from_secs(20);
 
 /// So long and no longer, and nothing is skipped.
