@@ -52,7 +52,9 @@ mod tests {
                 assert!(text.len() == 100_000 && text.bytes().all(|byte| byte == text.as_bytes()[0]));
             }
         }
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
     }
 

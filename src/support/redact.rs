@@ -3,6 +3,7 @@
 //! The first line is the type: a secret is a `secrecy::SecretString`, which cannot be printed.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -106,11 +107,11 @@ const PERCENT_KEEPS: [&[u8]; 7] = [
 fn percent_forms(value: &str) -> Vec<String> {
     let with = |keeps: &[u8], upper: bool| {
         value.bytes().fold(String::new(), |mut text, byte| {
-            match byte {
-                byte if byte.is_ascii_alphanumeric() || keeps.contains(&byte) => text.push(byte.into()),
-                byte if upper => text.extend(format!("%{byte:02X}").chars()),
-                byte => text.extend(format!("%{byte:02x}").chars()),
-            }
+            let _ = match byte {
+                byte if byte.is_ascii_alphanumeric() || keeps.contains(&byte) => write!(text, "{}", char::from(byte)),
+                byte if upper => write!(text, "%{byte:02X}"),
+                byte => write!(text, "%{byte:02x}"),
+            };
             text
         })
     };
@@ -133,7 +134,7 @@ fn json_forms(value: &str) -> Vec<String> {
             }
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                text += &if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+                let _ = if upper { write!(text, "\\u{unit:04X}") } else { write!(text, "\\u{unit:04x}") };
             }
             text
         })
