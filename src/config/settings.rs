@@ -155,7 +155,8 @@ impl Settings {
             SourceKind::Archive(ArchiveSource { from: ArchiveFrom::Url { credential, .. }, .. }) => credential.as_ref(),
             _ => None,
         };
-        credential.map(|credential| credential.secret().clone()).into_iter().chain(self.ambient.secrets()).collect()
+        let credential = credential.map(UrlCredential::secrets).into_iter().flatten().cloned();
+        credential.chain(self.ambient.secrets()).collect()
     }
 
     /// Whether standard input is the archive.

@@ -108,8 +108,10 @@ fn secrets_that_came_by_url_or_variable_are_handed_over_and_never_printed() {
     let document = GOOD.replace("https://", "https://me:hush-one@");
     let settings = loaded(&document, &[("HTTPS_PROXY", "http://me:hush-two@proxy:3128")], &[]).unwrap();
     let secrets: Vec<String> = settings.secrets().iter().map(|secret| secret.expose_secret().to_owned()).collect();
-    assert_eq!(secrets, ["hush-one", "hush-two"]);
+    assert_eq!(secrets, ["me", "hush-one", "hush-two"]);
     assert!(!format!("{settings:?}").contains("hush"));
+    let token = good(&GOOD.replace("https://", "https://hush-token:x-oauth-basic@"));
+    assert_eq!(token.secrets()[0].expose_secret(), "hush-token", "nobody can tell which part is the token");
 }
 
 #[test]
@@ -145,6 +147,12 @@ fn a_request_file_is_read_and_a_missing_one_is_named() {
     assert!(load(&Overrides::default(), &variables(&[("PODWRIGHT_REQUEST_FILE", file)]), &mut std::io::empty()).is_ok());
     let error = from("/no/such/request.yaml").unwrap_err().error;
     assert!(error.to_string().contains("/no/such/request.yaml"), "{error}");
+    assert!(from("missing.yaml").unwrap_err().error.to_string().contains("\"missing.yaml\""));
+    for value in ["{source: {git: hush}}", "https://me:hush@a.b"] {
+        assert!(!from(value).unwrap_err().error.to_string().contains("hush"), "{value}");
+    }
+    let error = load(&Overrides::default(), &variables(&[("PODWRIGHT_BUILD_ARGS_FILE", "hush")]), &mut std::io::empty()).unwrap_err().error;
+    assert!(!error.to_string().contains("hush"), "{error}");
 }
 
 #[test]
