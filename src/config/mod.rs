@@ -110,7 +110,7 @@ fn document(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
             let text = env::bounded(stdin).map_err(|what| unread("--request", "standard input", what))?;
             document::parse(&text, "on standard input")
         }
-        Some(path) => document::parse(&env::read("--request", path)?, &format!("in {}", error::shown(path))),
+        Some(path) => document::parse(&env::read("--request", path, true)?, &format!("in {}", error::shown(path))),
         None => match env::ours(env, "REQUEST", true)? {
             Some(text) => document::parse(&text, "in PODWRIGHT_REQUEST"),
             None => Ok(Value::Object(serde_json::Map::new())),
