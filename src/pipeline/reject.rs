@@ -46,3 +46,47 @@ fn tell(failure: Failure, known: &Known, services: &Services) -> Document {
     services.events.emit(Event::RunFinished(Box::new(document.clone())));
     document
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::event::EventSink;
+    use crate::model::Outcome;
+    use crate::pipeline::Cancel;
+
+    /// Takes every event, and has a defect at the first.
+    #[derive(Default)]
+    struct Defective(Mutex<Vec<&'static str>>);
+
+    impl EventSink for Defective {
+        fn emit(&self, event: Event) {
+            self.0.lock().unwrap().push(event.name());
+            assert!(!matches!(event, Event::PhaseStarted { phase: Phase::Prepare }), "a defect");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_defect_in_the_story_has_one_end_and_a_result() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("result.json");
+        let request = serde_json::json!({"source": {"directory": "/tmp"}, "push": "none", "result": {"file": file}});
+        let env = BTreeMap::from([("PODWRIGHT_REQUEST".to_owned(), request.to_string())]);
+        let settings = load(&Overrides::default(), &env, &mut std::io::empty()).unwrap();
+        let events = Arc::new(Defective::default());
+        let sink: Arc<dyn EventSink> = Arc::clone(&events) as _;
+        let services =
+            Services { run: "r".into(), events: sink, redactor: Arc::default(), cancel: Cancel::default(), begun: Instant::now() };
+        let document = crate::pipeline::run(Arc::new(settings), &services).await;
+        assert_eq!((document.exit_code, document.outcome), (1, Outcome::Error));
+        let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        assert_eq!(written["error"]["reason"], "Internal");
+        let names = events.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert_eq!(names.iter().filter(|name| **name == "run.finished").count(), 1);
+        assert_eq!(names.last(), Some(&"run.finished"));
+    }
+}
