@@ -1,33 +1,31 @@
-//! The order of life: arguments, what needs no run, the request, signals, the run, the exit code.
+//! The order of life: arguments, what needs no run, signals, the request, the run, the exit code.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use podwright::cli::{self, Command, Invocation, Progress as Shown, render};
-use podwright::config::{self, Env};
+use podwright::config::{self, Env, Known, Settings};
 use podwright::model::result::Document;
 use podwright::model::{Failure, Phase, Reason};
-use podwright::pipeline::{self, Cancel, Services};
-use podwright::progress::{Mode, Options, Progress};
+use podwright::pipeline::{self, Cancel, DEFECT, Services};
+use podwright::progress::{Mode, Options, Patience, Progress};
 use podwright::support::redact::Redactor;
 use podwright::support::run_id;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the last events may take to be read by whoever reads them.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
 fn main() -> ExitCode {
+    let begun = Instant::now();
     let command = match cli::parse(std::env::args_os(), &Env) {
         Ok(command) => command,
         Err(usage) => return complain(&Failure::new(Phase::Prepare, &usage)),
     };
     match (cli::answer(&command, &Env, &mut io::stdin()), command) {
-        (None, Command::Build(invocation)) => build(&invocation),
+        (None, Command::Build(invocation)) => build(&invocation, begun),
         (Some(Err(failure)), _) => complain(&failure),
         (Some(Ok(text)), _) => {
             render::say(&text);
@@ -42,18 +40,24 @@ fn complain(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code)
 }
 
-fn build(invocation: &Invocation) -> ! {
+fn build(invocation: &Invocation, begun: Instant) -> ! {
     let redactor = Arc::new(Redactor::default());
-    cli::logging::start(Arc::clone(&redactor));
-    let run = run_id::new();
-    let progress = Progress::start(Options::fitting(mode(invocation.progress), &run), Arc::clone(&redactor));
-    let services = Services { run, events: Arc::new(progress.clone()), redactor, cancel: Cancel::default() };
-    let document = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(live(invocation, &services)),
-        Err(_) => pipeline::broken(&config::ResultSinks::default(), &services),
+    cli::logging::start(&redactor);
+    let id = run_id::new();
+    let run = id.as_deref().unwrap_or("unknown").to_owned();
+    let progress = Progress::start(Options::fitting(mode(invocation.progress), invocation.colour, &run), Arc::clone(&redactor));
+    let services = Services { run, events: Arc::new(progress.clone()), redactor, cancel: Cancel::default(), begun };
+    let known = Known::beforehand(&invocation.overrides, &Env);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let document = match (&id, &runtime) {
+        (Ok(_), Ok(runtime)) => runtime.block_on(live(invocation, &known, &services)),
+        (Err(why), _) => {
+            pipeline::broken(Phase::Prepare, &format!("the kernel gives this pod no random numbers: {why}"), &known, &services)
+        }
+        (_, Err(why)) => pipeline::broken(Phase::Prepare, &format!("this pod may start no threads: {why}"), &known, &services),
     };
-    progress.finish(LAST_WORDS);
-    // Threads that still wait for a server are nobody's concern any more.
+    progress.finish(if services.cancel.is_cancelled() { Patience::STOPPED } else { Patience::ENDED });
+    // The runtime is left as it is: threads that still wait for a server or for standard input are nobody's concern any more.
     exit(document.exit_code.into())
 }
 
@@ -65,16 +69,34 @@ fn mode(shown: Shown) -> Option<Mode> {
     }
 }
 
-async fn live(invocation: &Invocation, services: &Services) -> Document {
-    let settings = match config::load(&invocation.overrides, &Env, &mut io::stdin()) {
+async fn live(invocation: &Invocation, known: &Known, services: &Services) -> Document {
+    obey_signals(&services.cancel);
+    let settings = match request(invocation, known, services).await {
         Ok(settings) => Arc::new(settings),
-        Err(rejected) => return pipeline::reject(&rejected, services),
+        Err(document) => return *document,
     };
     settings.secrets().iter().for_each(|secret| services.redactor.add(secret));
-    obey_signals(&services.cancel);
-    let sinks = settings.result.clone();
+    let known = Known { name: settings.name.clone(), result: settings.result.clone(), deadline: settings.deadline };
     let story = AssertUnwindSafe(pipeline::run(settings, services)).catch_unwind();
-    story.await.unwrap_or_else(|_| pipeline::broken(&sinks, services))
+    story.await.unwrap_or_else(|_| pipeline::broken(Phase::Report, DEFECT, &known, services))
+}
+
+/// The settings, or the end of a run that never had any. In a thread of its own: standard input may never come to an end.
+async fn request(invocation: &Invocation, known: &Known, services: &Services) -> Result<Settings, Box<Document>> {
+    let overrides = invocation.overrides.clone();
+    let loading = tokio::task::spawn_blocking(move || config::load(&overrides, &Env, &mut io::stdin()));
+    let loaded = tokio::select! {
+        biased;
+        cause = services.cancel.cancelled() => Err(pipeline::stopped(cause, known, services)),
+        () = tokio::time::sleep_until((services.begun + known.deadline).into()) => {
+            Err(pipeline::stopped(Reason::DeadlineExceeded, known, services))
+        }
+        loaded = loading => match loaded {
+            Ok(loaded) => loaded.map_err(|rejected| pipeline::reject(&rejected, services)),
+            Err(_) => Err(pipeline::broken(Phase::Prepare, DEFECT, known, services)),
+        },
+    };
+    loaded.map_err(Box::new)
 }
 
 /// The first signal stops the run in good order, the second at once.

@@ -136,7 +136,7 @@ struct BuildFlags {
     /// auto, buildkit or classic
     #[arg(long, value_name = "BUILDER")]
     builder: Option<String>,
-    /// Look for newer base images
+    /// Look for newer base images [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pull: Option<bool>,
     /// Run every step anew
@@ -185,10 +185,10 @@ struct RunArgs {
     /// How progress is shown on standard output [default: auto]
     #[arg(long, value_enum, value_name = "auto|json|plain", hide_possible_values = true)]
     progress: Option<Progress>,
-    /// The run's own deadline, such as 1h30m
+    /// The run's own deadline, such as 1h30m [default: 1h]
     #[arg(long, value_name = "DURATION")]
     deadline: Option<String>,
-    /// The one writable directory
+    /// The one writable directory [default: the first writable of $TMPDIR, /workspace, /tmp]
     #[arg(long, value_name = "DIR")]
     workspace: Option<String>,
     /// Write the result document here

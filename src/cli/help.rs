@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::fields::FIELDS;
+use crate::config::fields::{FIELDS, OTHERS};
 use crate::model::Reason;
 
 /// For `podwright --help`.
@@ -34,10 +34,8 @@ pub fn exit_codes() -> String {
 
 fn variables() -> String {
     let mut text = String::from("Variables (an empty one is an unset one; those marked + can be given as a file's name in …_FILE):\n");
-    let others =
-        [("request", "REQUEST", true), ("allow", "ALLOW", false), ("allow-path", "ALLOW_PATH", false), ("progress", "PROGRESS", false)];
     let fields = FIELDS.iter().map(|field| (field.flag, field.variable, field.secret));
-    for (flag, variable, secret) in fields.chain(others) {
+    for (flag, variable, secret) in fields.chain(OTHERS.iter().copied()) {
         let mark = if secret { '+' } else { ' ' };
         let _ = writeln!(text, "  --{flag:<24} {mark} PODWRIGHT_{variable}");
     }

@@ -1,6 +1,7 @@
 //! Diagnostics of the libraries, for people, on standard error: warnings only, masked. What the run does is told by events.
 
 use std::io::{self, Write};
+use std::panic;
 use std::sync::Arc;
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -8,9 +9,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::redact::Redactor;
 
 /// From here on warnings are written. bollard and hyper tell more below that level than anybody may read: whole URLs, bodies.
-pub fn start(redactor: Arc<Redactor>) {
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).with_writer(Masked(redactor));
+/// A panic is written in the same way: its message may quote anything.
+pub fn start(redactor: &Arc<Redactor>) {
+    let masked = Masked(Arc::clone(redactor));
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).with_writer(masked);
     let _ = tracing::subscriber::set_global_default(subscriber.finish());
+    let redactor = Arc::clone(redactor);
+    panic::set_hook(Box::new(move |what| super::render::complain(&redactor.scrub(&format!("podwright has a defect: {what}\n")))));
 }
 
 struct Masked(Arc<Redactor>);

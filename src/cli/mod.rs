@@ -10,6 +10,7 @@ pub mod logging;
 mod plan;
 pub mod render;
 mod schema;
+mod usage;
 mod version;
 
 use std::ffi::OsString;
@@ -21,8 +22,9 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{BuildArgs, Cli, Sub};
 pub use args::{Progress, SchemaOf};
 
-use crate::config::{self, Environment, Overrides};
+use crate::config::{self, Environment, Overrides, Settings};
 use crate::model::{Classified, Failure, Phase, Reason};
+use crate::support::redact::Redactor;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub enum Command {
 pub struct Invocation {
     pub overrides: Overrides,
     pub progress: Progress,
+    /// Whether people may be shown colours: no non-empty `NO_COLOR` forbids them (no-color.org).
+    pub colour: bool,
 }
 
 /// A command line that cannot be understood: exit code 2.
@@ -90,7 +94,7 @@ pub fn answer(command: &Command, env: &dyn Environment, stdin: &mut dyn Read) ->
     Some(match command {
         Command::Build(_) => return None,
         Command::Plan(invocation) => config::load(&invocation.overrides, env, stdin)
-            .map(|settings| lines(&plan::of(&settings)))
+            .map(|settings| masked(&settings, &lines(&plan::of(&settings))))
             .map_err(|rejected| Failure::new(Phase::Prepare, &rejected.error)),
         Command::Schema(of) => Ok(lines(&schema::of(*of))),
         Command::Version { json: true } => Ok(lines(&version::json())),
@@ -123,32 +127,10 @@ fn flags(long: bool) -> clap::Command {
 }
 
 fn answered_by_clap(error: &clap::Error) -> Result<Command, UsageError> {
-    let text = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Command::Help(text)),
-        _ => {
-            // clap's own text is a message, tips and the usage; the first is the message.
-            let text = without_userinfo(&text);
-            let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
-            let tips: Vec<&str> = rest.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).collect();
-            let fix =
-                if tips.is_empty() { "`podwright --help` and `podwright build -h` say what there is".into() } else { tips.join("; ") };
-            Err(UsageError::new(message.strip_prefix("error: ").unwrap_or(message).trim(), &fix))
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Command::Help(error.render().to_string())),
+        _ => Err(usage::explain(error)),
     }
-}
-
-/// clap shows the argument that it does not understand: in a URL it may hold a password.
-fn without_userinfo(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut clean = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(part.len());
-        let start = part[..end].rfind('@').map_or(0, |at| at + 1);
-        clean.push_str("://");
-        clean.push_str(&part[start..]);
-    }
-    clean
 }
 
 fn invocation(args: BuildArgs, env: &dyn Environment) -> Result<Box<Invocation>, UsageError> {
@@ -156,7 +138,8 @@ fn invocation(args: BuildArgs, env: &dyn Environment) -> Result<Box<Invocation>,
         Some(progress) => progress,
         None => progress_of(env)?,
     };
-    Ok(Box::new(Invocation { overrides: args.overrides(env)?, progress }))
+    let colour = env.get("NO_COLOR").is_none_or(|value| value.is_empty());
+    Ok(Box::new(Invocation { overrides: args.overrides(env)?, progress, colour }))
 }
 
 fn progress_of(env: &dyn Environment) -> Result<Progress, UsageError> {
@@ -166,6 +149,13 @@ fn progress_of(env: &dyn Environment) -> Result<Progress, UsageError> {
         Some(Some("plain")) => Ok(Progress::Plain),
         Some(_) => Err(UsageError::new("PODWRIGHT_PROGRESS is not one of auto, json and plain", "set it to one of them, or unset it")),
     }
+}
+
+/// No field of a plan is there to hold a secret, and any text of it may.
+fn masked(settings: &Settings, text: &str) -> String {
+    let redactor = Redactor::default();
+    settings.secrets().iter().for_each(|secret| redactor.add(secret));
+    redactor.scrub(text).into_owned()
 }
 
 fn lines(value: &serde_json::Value) -> String {

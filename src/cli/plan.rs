@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 use crate::config::Settings;
 use crate::config::address::UrlCredential;
 use crate::config::git::{CommitId, GitRef};
-use crate::config::settings::{ArchiveFrom, Builder, DEFAULT_TERMINATION_MESSAGE, GitSource, SourceKind, Verify};
+use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, Verify};
 use crate::config::units::written;
 use crate::model::Digest;
+use crate::report::DEFAULT_TERMINATION_MESSAGE;
 
-/// The plan as one document: `request` in the request's own words with every default filled in, and `would`.
+/// The plan as one document: `request` in the form of a request with every default filled in, but for build arguments and the
+/// credentials of URLs, which are not shown; and `would`.
 pub fn of(settings: &Settings) -> Value {
     json!({
         "apiVersion": "podwright/v1",
@@ -17,7 +19,7 @@ pub fn of(settings: &Settings) -> Value {
         "request": request(settings),
         "permissions": settings.policy.names(),
         "allowedPaths": settings.policy.roots(),
-        "engine": settings.ambient.docker_host(),
+        "engine": settings.ambient.docker_host.to_string(),
         "would": would(settings),
     })
 }
@@ -97,7 +99,7 @@ fn source(settings: &Settings) -> Value {
 
 /// What a run would do, in order, in plain words.
 fn would(settings: &Settings) -> Vec<String> {
-    let mut steps = vec![format!("connect to the Docker daemon at {}", settings.ambient.docker_host())];
+    let mut steps = vec![format!("connect to the Docker daemon at {}", settings.ambient.docker_host)];
     steps.push(match &settings.source.kind {
         SourceKind::Git(git) => format!("fetch {} of {}", revision(git), git.address.shown()),
         SourceKind::Archive(archive) => match &archive.from {

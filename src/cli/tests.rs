@@ -111,13 +111,16 @@ fn without_a_command_build_is_meant_but_a_misspelt_command_is_no_directory() {
 
 #[test]
 fn what_cannot_be_understood_says_what_was_meant() {
-    let table: [(&[&str], &str, &str); 9] = [
+    let table: [(&[&str], &str, &str); 12] = [
         (&["--destinaton", "x"], "--destinaton", "--destination"),
+        (&["--token", "x"], "no flag --token", "build -h"),
+        (&["."], "no command", "podwright build ."),
+        (&["https://a.b/c.git"], "no command", "podwright build CONTEXT"),
         (&["--no-push", "-d", "x"], "cannot be used with", "help"),
         (&["--git", "a", "--archive", "b"], "cannot be used with", "help"),
         (&["build", ".", "--git", "a"], "cannot be used with", "help"),
-        (&["--progress", "tty"], "tty", "help"),
-        (&["--push-retries", "many"], "many", "help"),
+        (&["--progress", "tty"], "--progress", "auto, json, plain"),
+        (&["--push-retries", "many"], "--push-retries", "a whole number"),
         (&["-f", "-"], "--file -", "--inline-dockerfile"),
         (&["--build-arg", "=x"], "no key", "KEY=VALUE"),
         (&["build", "https://a.b/c.git#main", "--ref", "x"], "fragment", "one of the two"),
@@ -132,9 +135,24 @@ fn what_cannot_be_understood_says_what_was_meant() {
 
 #[test]
 fn what_cannot_be_understood_is_not_repeated_where_it_may_be_a_secret() {
-    for line in [&["build", ".", "https://me:hu@sh@a.b/c.git"][..], &["--bulid-arg=TOKEN=hush"], &["schema", "https://hush@a.b"]] {
+    for line in [
+        &["build", ".", "https://me:hu@sh@a.b/c.git"][..],
+        &["--bulid-arg=TOKEN=hush"],
+        &["schema", "https://hush@a.b"],
+        &["build", ".", "--build-arg", "A=1", "TOKEN=hush"],
+        &["build", ".", "https://me:it'hush@a.b/c.git"],
+        &["https://me:hush@a.b/c.git"],
+        &["--push-retries", "hush"],
+        &["--pull=hush"],
+        &["--no-push=hush"],
+        &["--progress", "hush"],
+        &["-zhush"],
+        &["version", "hush"],
+    ] {
         let error = parsed(line, &[]).unwrap_err();
-        assert!(!error.to_string().contains("sh@") && !error.to_string().contains("hush"), "{error}");
+        let text = format!("{error} {:?}", error.hint());
+        assert!(!text.contains("sh@") && !text.contains("hush"), "{text}");
+        assert!(!text.contains("-- "), "a way to write a value is no way to write a flag: {text}");
     }
 }
 
@@ -173,6 +191,8 @@ fn the_helps_have_an_example_and_every_exit_code() {
 #[test]
 fn a_plan_shows_what_would_be_done_and_no_secret() {
     let line = [
+        "--label",
+        "of=hush-url-and-more",
         "--git",
         "https://me:hush-url@git.example.com/web.git",
         "--commit",

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::error::{ConfigError, shown};
@@ -64,9 +64,9 @@ pub struct UrlCredential {
 }
 
 impl UrlCredential {
-    /// The part that must be masked everywhere.
-    pub fn secret(&self) -> &SecretString {
-        if self.password.expose_secret().is_empty() { &self.username } else { &self.password }
+    /// What must be masked everywhere: `TOKEN:x-oauth-basic@`, `x-access-token:TOKEN@`, nobody can tell which part it is.
+    pub fn secrets(&self) -> [&SecretString; 2] {
+        [&self.username, &self.password]
     }
 }
 

@@ -1,4 +1,4 @@
-//! The usual variables, those that are not ours: what Docker, curl and Go programs read. They are read here and nowhere else.
+//! The usual variables of the pod, those that are not ours: what Docker, curl and Go programs read.
 
 use std::path::PathBuf;
 
@@ -9,15 +9,13 @@ use serde_json::Value;
 
 use super::env::{Environment, text};
 use super::error::{ConfigError, shown};
-
-/// Where Docker's daemon listens if nobody says otherwise.
-pub const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+use crate::engine::docker::Endpoint;
 
 /// What the usual variables say. Nothing of it is part of the request.
 #[derive(Clone, Debug, Default)]
 pub struct Ambient {
-    /// `DOCKER_HOST`: `unix:///path` or `tcp://host:port`; checked.
-    pub docker_host: Option<String>,
+    /// `DOCKER_HOST`: where the daemon is to be found.
+    pub docker_host: Endpoint,
     /// `DOCKER_API_VERSION`, such as `1.41`; checked.
     pub docker_api_version: Option<String>,
     /// `DOCKER_CONFIG`: the directory of `config.json`.
@@ -29,10 +27,6 @@ pub struct Ambient {
     pub ssl_cert_file: Option<PathBuf>,
     /// `SSL_CERT_DIR`: directories, separated by colons.
     pub ssl_cert_dirs: Vec<PathBuf>,
-    /// `SOURCE_DATE_EPOCH`: seconds since 1970 (reproducible-builds.org, "SOURCE_DATE_EPOCH specification").
-    pub source_date_epoch: Option<i64>,
-    /// `NO_COLOR` is set to anything (no-color.org).
-    pub no_color: bool,
     /// `TRACEPARENT`, where it is well formed (W3C Trace Context, "traceparent"); a malformed one counts as none.
     pub traceparent: Option<String>,
     pub tmpdir: Option<PathBuf>,
@@ -53,12 +47,8 @@ impl Ambient {
     pub fn read(env: &dyn Environment) -> Result<Self, ConfigError> {
         let path = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let secret = |name: &str| text(env, name).map(|value| value.map(SecretString::from));
-        let docker_host = text(env, "DOCKER_HOST")?;
-        if let Some(host) = &docker_host {
-            check_docker_host(host, env)?;
-        }
         Ok(Self {
-            docker_host,
+            docker_host: docker_host(env)?,
             docker_api_version: text(env, "DOCKER_API_VERSION")?.map(checked_api_version).transpose()?,
             docker_config: path("DOCKER_CONFIG"),
             docker_auth_config: secret("DOCKER_AUTH_CONFIG")?,
@@ -68,17 +58,10 @@ impl Ambient {
                 .get("SSL_CERT_DIR")
                 .map(|dirs| std::env::split_paths(&dirs).filter(|d| !d.as_os_str().is_empty()).collect())
                 .unwrap_or_default(),
-            source_date_epoch: text(env, "SOURCE_DATE_EPOCH")?.map(|value| epoch(&value)).transpose()?,
-            no_color: env.get("NO_COLOR").is_some_and(|value| !value.is_empty()),
             traceparent: text(env, "TRACEPARENT").ok().flatten().filter(|value| is_traceparent(value)),
             tmpdir: path("TMPDIR"),
             home: path("HOME"),
         })
-    }
-
-    /// Where the daemon is to be found.
-    pub fn docker_host(&self) -> &str {
-        self.docker_host.as_deref().unwrap_or(DEFAULT_DOCKER_HOST)
     }
 
     /// The secrets among them: passwords of proxies, and every `auth` and token of `DOCKER_AUTH_CONFIG`.
@@ -130,21 +113,15 @@ fn secrets_of(config: &Value) -> Vec<String> {
     secrets
 }
 
-fn check_docker_host(host: &str, env: &dyn Environment) -> Result<(), ConfigError> {
+fn docker_host(env: &dyn Environment) -> Result<Endpoint, ConfigError> {
+    let Some(host) = text(env, "DOCKER_HOST")? else { return Ok(Endpoint::default()) };
     let fix = "set it to unix:///var/run/docker.sock or tcp://host:port";
-    let invalid = |what: String| Err(ConfigError::invalid("DOCKER_HOST", what, fix));
-    match host.split_once("://") {
-        Some(("unix", path)) if path.starts_with('/') => Ok(()),
-        Some(("unix", _)) => invalid("names a socket without its whole path".into()),
-        Some(("tcp", _)) if text(env, "DOCKER_TLS_VERIFY")?.is_some() => {
+    let endpoint = Endpoint::parse(&host).map_err(|what| ConfigError::invalid("DOCKER_HOST", what, fix))?;
+    match &endpoint {
+        Endpoint::Tcp(_) if text(env, "DOCKER_TLS_VERIFY")?.is_some() => {
             Err(ConfigError::not_built("DOCKER_TLS_VERIFY", "mount the node's socket and unset DOCKER_HOST"))
         }
-        Some(("tcp", address)) if url::Url::parse(&format!("http://{address}")).is_ok_and(|url| url.has_host() && url.path() == "/") => {
-            Ok(())
-        }
-        Some(("tcp", _)) => invalid("is not tcp:// with a host and a port".into()),
-        Some((scheme, _)) => invalid(format!("is neither unix:// nor tcp://, but {}", shown(scheme))),
-        None => invalid("has no unix:// or tcp:// before it".into()),
+        _ => Ok(endpoint),
     }
 }
 
@@ -158,11 +135,6 @@ fn checked_api_version(version: String) -> Result<String, ConfigError> {
         format!("{} is no API version", shown(&version)),
         "set it to one such as 1.41, or unset it",
     ))
-}
-
-fn epoch(value: &str) -> Result<i64, ConfigError> {
-    let seconds = value.parse::<i64>().ok().filter(|seconds| (0..=253_402_300_799).contains(seconds));
-    seconds.ok_or_else(|| ConfigError::invalid("SOURCE_DATE_EPOCH", "is not a number of seconds since 1970", "set it to a whole number"))
 }
 
 fn is_traceparent(value: &str) -> bool {
@@ -196,23 +168,19 @@ mod tests {
 
     #[test]
     fn docker_host_is_a_socket_or_plain_tcp() {
-        for good in ["unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://[::1]:2375", "tcp://docker"] {
-            assert_eq!(read(&[("DOCKER_HOST", good)]).unwrap().docker_host(), good);
+        for good in ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://[::1]:2375"] {
+            assert_eq!(read(&[("DOCKER_HOST", good)]).unwrap().docker_host.to_string(), good);
         }
-        for bad in ["ssh://me@host", "npipe:////./pipe/x", "unix://run/docker.sock", "/var/run/docker.sock", "tcp://", "tcp://a/b"] {
-            assert!(read(&[("DOCKER_HOST", bad)]).is_err(), "{bad}");
-        }
+        let error = read(&[("DOCKER_HOST", "tcp://me:hush@docker:2375")]).unwrap_err();
+        assert!(error.to_string().contains("password") && !format!("{error:?}").contains("hush"), "{error:?}");
         assert!(read(&[("DOCKER_HOST", "tcp://a:2376"), ("DOCKER_TLS_VERIFY", "1")]).is_err(), "never plain where TLS is asked for");
-        assert_eq!(read(&[]).unwrap().docker_host(), DEFAULT_DOCKER_HOST);
+        assert_eq!(read(&[]).unwrap().docker_host.to_string(), "unix:///var/run/docker.sock");
     }
 
     #[test]
     fn numbers_and_traces_are_checked() {
-        assert_eq!(read(&[("SOURCE_DATE_EPOCH", "1700000000")]).unwrap().source_date_epoch, Some(1_700_000_000));
-        for (name, value) in
-            [("SOURCE_DATE_EPOCH", "now"), ("SOURCE_DATE_EPOCH", "-1"), ("DOCKER_API_VERSION", "latest"), ("DOCKER_API_VERSION", "v1.41")]
-        {
-            assert!(read(&[(name, value)]).is_err(), "{name}={value}");
+        for value in ["latest", "v1.41"] {
+            assert!(read(&[("DOCKER_API_VERSION", value)]).is_err(), "{value}");
         }
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(read(&[("TRACEPARENT", trace)]).unwrap().traceparent.as_deref(), Some(trace));

@@ -71,7 +71,34 @@ fn yaml(text: &str) -> Result<Value, String> {
         },
     };
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| Strict { depth: 0 }.deserialize(reader))
-        .map_err(|error| error.to_string())
+        .map_err(|error| explain(&error))
+}
+
+/// What is wrong and where, in the library's words where these hold nothing of the document but a key. Of a tag or a value that
+/// it would quote, only the place is told.
+fn explain(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    match error {
+        // Those of `Strict` are messages, those of the parser are about single characters.
+        Error::Message { .. }
+        | Error::ExternalMessage { .. }
+        | Error::Eof { .. }
+        | Error::MultipleDocuments { .. }
+        | Error::MergeKeyNotAllowed { .. }
+        | Error::UnknownAnchor { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::DuplicateMappingKey { .. }
+        | Error::Budget { .. } => error.to_string(),
+        other => {
+            let what = if matches!(other, Error::UnsupportedTag { .. }) { "a tag (`!…`)" } else { "something that no request has" };
+            match other.location() {
+                Some(at) => format!("there is {what} at line {}, column {}", at.line(), at.column()),
+                None => format!("there is {what}"),
+            }
+        }
+    }
 }
 
 /// Builds a value, and refuses a key that is there already.
@@ -240,7 +267,27 @@ mod tests {
 
     #[test]
     fn a_syntax_error_does_not_show_the_lines_around_it() {
-        let error = parse("token: hush\nurl: \"https://me:hush@a.b\n", "x").unwrap_err().to_string();
-        assert!(!error.contains("hush"), "{error}");
+        for text in [
+            "token: hush\nurl: \"https://me:hush@a.b\n",
+            "name: !hush x\n",
+            "name: !!hush x\n",
+            "name: !<tag:a.b,2000:hush> x\n",
+            "name: !hush!x y\n",
+            "name: *hush\n",
+            "name: &hush\n  - [\n",
+            "name: !!binary hush\n",
+            "name: !!int hush\n",
+            "name: !!bool hush\n",
+            "%hush 1\n---\nname: x\n",
+            "name: \"\\hush\"\n",
+            "name: hush: hush\n",
+            "- hush\nname: hush\n",
+        ] {
+            if let Err(error) = parse(text, "x") {
+                assert!(!error.to_string().contains("hush"), "{text}: {error}");
+            }
+        }
+        let error = parse("name: web\nbuild: !hush\n", "x").unwrap_err().to_string();
+        assert!(error.contains("a tag") && error.contains("line 2"), "{error}");
     }
 }

@@ -12,15 +12,12 @@ use serde_json::{Map, Value};
 
 use super::document;
 use super::error::{ConfigError, did_you_mean, shown};
-use super::fields::{FIELDS, Field, Kind, NOT_BUILT};
+use super::fields::{FIELDS, Field, Kind, NOT_BUILT, OTHERS};
 use super::layer::Layer;
 use crate::support::limits::REQUEST_BYTES;
 
 /// What variables of ours begin with.
 const PREFIX: &str = "PODWRIGHT_";
-
-/// Variables of ours that are no field of the request; with `true`, there is a `_FILE` twin.
-const OTHERS: [(&str, bool); 4] = [("REQUEST", true), ("ALLOW", false), ("ALLOW_PATH", false), ("PROGRESS", false)];
 
 /// Where variables come from.
 pub trait Environment {
@@ -71,15 +68,15 @@ pub fn ours(env: &dyn Environment, name: &str, twin: bool) -> Result<Option<Stri
     let file = format!("{name}_FILE");
     match (value, text(env, &file)?) {
         (Some(_), Some(_)) => Err(ConfigError::invalid(name, format!("is set, and {file} too"), "unset one of the two")),
-        (None, Some(path)) => read(&file, &path).map(Some),
+        (None, Some(path)) => read(&file, &path, name == "PODWRIGHT_REQUEST").map(Some),
         (value, None) => Ok(value),
     }
 }
 
-/// A file that the pod's author named; without the line end that editors leave.
-pub fn read(name: &str, path: &str) -> Result<String, ConfigError> {
+/// A file that the pod's author named; without the line end that editors leave. `plain`: its name is one even without a slash.
+pub fn read(name: &str, path: &str, plain: bool) -> Result<String, ConfigError> {
     // Somebody may have put the value where its file's name belongs.
-    let is_path = path.starts_with(['/', '.']) && !path.contains(|c: char| c.is_control() || c == '{');
+    let is_path = (plain || path.starts_with(['/', '.'])) && !path.contains(|c: char| c.is_control() || matches!(c, '{' | ':' | '@'));
     let file = if is_path { path.to_owned() } else { format!("({} characters)", path.chars().count()) };
     let unreadable = |what: String| ConfigError::Unreadable { path: name.to_owned(), file: file.clone(), what };
     let opened = File::open(Path::new(path)).map_err(|cause| unreadable(cause.to_string()))?;
@@ -161,7 +158,8 @@ fn is_known(rest: &str) -> bool {
 
 fn known() -> impl Iterator<Item = String> {
     let fields = FIELDS.iter().map(|field| (field.variable, field.secret));
-    fields.chain(OTHERS).flat_map(|(name, twin)| [Some(name.to_owned()), twin.then(|| format!("{name}_FILE"))]).flatten()
+    let others = OTHERS.iter().map(|(_, variable, twin)| (*variable, *twin));
+    fields.chain(others).flat_map(|(name, twin)| [Some(name.to_owned()), twin.then(|| format!("{name}_FILE"))]).flatten()
 }
 
 /// What Kubernetes injects for a Service named `podwright`, or `podwright-` and something more (kubernetes.io, "Service",

@@ -83,6 +83,10 @@ pub const FIELDS: &[Field] = &[
     field("deadline", "deadline", "DEADLINE", Text),
 ];
 
+/// What is no field of the request: the flag, the variable without its prefix, and whether that has a `_FILE` twin.
+pub const OTHERS: &[(&str, &str, bool)] =
+    &[("request", "REQUEST", true), ("allow", "ALLOW", false), ("allow-path", "ALLOW_PATH", false), ("progress", "PROGRESS", false)];
+
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
@@ -149,10 +153,11 @@ mod tests {
     #[test]
     fn no_name_is_used_twice() {
         let mut variables: Vec<&str> = FIELDS.iter().map(|f| f.variable).collect();
-        variables.extend(["REQUEST", "ALLOW", "ALLOW_PATH", "PROGRESS"]);
-        let twins: Vec<String> = FIELDS.iter().filter(|f| f.secret).map(|f| format!("{}_FILE", f.variable)).collect();
+        variables.extend(OTHERS.iter().map(|(_, variable, _)| variable));
+        let fields = FIELDS.iter().map(|field| (field.variable, field.secret));
+        let with_twin = fields.chain(OTHERS.iter().map(|(_, variable, twin)| (*variable, *twin))).filter(|(_, twin)| *twin);
+        let twins: Vec<String> = with_twin.map(|(variable, _)| format!("{variable}_FILE")).collect();
         variables.extend(twins.iter().map(String::as_str));
-        variables.push("REQUEST_FILE");
         let all = variables.len();
         variables.sort_unstable();
         variables.dedup();

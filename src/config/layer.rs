@@ -43,12 +43,19 @@ pub struct Merged {
     of_source: Vec<(&'static str, Value)>,
 }
 
+/// The one switch among what names a source: `false` names none.
+const STDIN: &str = "source.archive.stdin";
+
+fn names_a_source(path: &str, value: &Value) -> bool {
+    path != STDIN || *value == Value::Bool(true)
+}
+
 /// What names a source, and so replaces a weaker layer's.
 const SOURCES: [(&str, &str, &str); 5] = [
     ("source.git.url", "git", "url"),
     ("source.archive.url", "archive", "url"),
     ("source.archive.path", "archive", "path"),
-    ("source.archive.stdin", "archive", "stdin"),
+    (STDIN, "archive", "stdin"),
     ("source.directory.path", "directory", "path"),
 ];
 
@@ -74,7 +81,12 @@ impl Merged {
     pub fn lay(&mut self, layer: &Layer) -> Result<(), ConfigError> {
         self.replace_source(layer);
         self.replace_push(layer)?;
+        let archive = self.document.pointer("/source/archive").is_some_and(Value::is_object);
         for (field, value) in layer.values.iter().filter(|(field, _)| field.path != NO_PUSH) {
+            if field.path == STDIN && !names_a_source(field.path, value) && !archive {
+                // Not from standard input: nothing that another source would have to be told.
+                continue;
+            }
             match field.path.strip_prefix("source.*.") {
                 Some(name) => {
                     self.of_source.retain(|(other, _)| *other != name);
@@ -88,7 +100,7 @@ impl Merged {
 
     /// A layer that names a source means that one, whatever the layers below named.
     fn replace_source(&mut self, layer: &Layer) {
-        let named: Vec<_> = SOURCES.iter().filter(|(path, ..)| layer.get(path).is_some()).collect();
+        let named: Vec<_> = SOURCES.iter().filter(|(path, ..)| layer.get(path).is_some_and(|value| names_a_source(path, value))).collect();
         let Some(source) = self.document.get_mut("source").and_then(Value::as_object_mut) else { return };
         if named.is_empty() {
             return;
@@ -124,7 +136,9 @@ impl Merged {
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         for (name, value) in std::mem::take(&mut self.of_source) {
             let source = self.document.get("source").and_then(Value::as_object);
-            let mut kinds = ["git", "archive", "directory"].into_iter().filter(|kind| source.is_some_and(|s| s.contains_key(*kind)));
+            let mut kinds = ["git", "archive", "directory"]
+                .into_iter()
+                .filter(|kind| source.is_some_and(|s| s.get(*kind).is_some_and(|v| !v.is_null())));
             let (Some(kind), None) = (kinds.next(), kinds.next()) else {
                 let what = format!("a {name} is given, but not one source that it could be of");
                 return Err(ConfigError::invalid("source", what, "name one of git, archive and directory"));

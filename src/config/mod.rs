@@ -27,6 +27,7 @@ pub mod settings;
 pub mod units;
 
 use std::io::Read;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -56,8 +57,22 @@ pub struct Overrides {
 #[derive(Debug)]
 pub struct Rejected {
     pub error: ConfigError,
+    pub known: Known,
+}
+
+/// What can be known of a request that is not, or not yet, whole.
+#[derive(Clone, Debug)]
+pub struct Known {
     pub name: Option<String>,
     pub result: ResultSinks,
+    pub deadline: Duration,
+}
+
+impl Known {
+    /// What flags and variables say, before the document is read: no file is opened for it, so that nothing can hold it up.
+    pub fn beforehand(overrides: &Overrides, env: &dyn Environment) -> Self {
+        known(None, env, overrides, &policy(overrides, env))
+    }
 }
 
 /// Reads everything there is to read and makes settings of it. `stdin` is read only where the request is to come from it.
@@ -66,7 +81,7 @@ pub fn load(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
     let document = document(overrides, env, stdin);
     let layer = env::layer(env);
     let policy = policy(overrides, env);
-    let known = known(&document, env, overrides, &policy);
+    let known = known(document.as_ref().ok(), env, overrides, &policy);
     let settings = || {
         let (document, policy) = (document?, policy?);
         let schema = check::schema();
@@ -85,7 +100,7 @@ pub fn load(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
         }
         Ok(settings)
     };
-    settings().map_err(|error| Box::new(Rejected { error, name: known.0, result: known.1 }))
+    settings().map_err(|error| Box::new(Rejected { error, known }))
 }
 
 /// The document, from the strongest of the places where there is one; an empty map where there is none.
@@ -95,7 +110,7 @@ fn document(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
             let text = env::bounded(stdin).map_err(|what| unread("--request", "standard input", what))?;
             document::parse(&text, "on standard input")
         }
-        Some(path) => document::parse(&env::read("--request", path)?, &format!("in {}", error::shown(path))),
+        Some(path) => document::parse(&env::read("--request", path, true)?, &format!("in {}", error::shown(path))),
         None => match env::ours(env, "REQUEST", true)? {
             Some(text) => document::parse(&text, "in PODWRIGHT_REQUEST"),
             None => Ok(Value::Object(serde_json::Map::new())),
@@ -137,18 +152,13 @@ fn items<'a>(text: Option<&'a str>, separators: &'static [char]) -> impl Iterato
     text.unwrap_or_default().split(separators).map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// The name and the sinks, each from the strongest place that can be read and may be meant.
-fn known(
-    document: &Result<Value, ConfigError>,
-    env: &dyn Environment,
-    overrides: &Overrides,
-    policy: &Result<Policy, ConfigError>,
-) -> (Option<String>, ResultSinks) {
+/// Each from the strongest place that can be read and may be meant.
+fn known(document: Option<&Value>, env: &dyn Environment, overrides: &Overrides, policy: &Result<Policy, ConfigError>) -> Known {
     let find = |path: &str| {
         let flag = overrides.layer.get(path).and_then(Value::as_str).map(str::to_owned);
-        let variable = || fields::at(path).and_then(|field| env::ours(env, field.variable, field.secret).ok().flatten());
+        let variable = || fields::at(path).and_then(|field| env::ours(env, field.variable, false).ok().flatten());
         let pointer = format!("/{}", path.replace('.', "/"));
-        let written = || document.as_ref().ok().and_then(|document| document.pointer(&pointer)).and_then(Value::as_str).map(str::to_owned);
+        let written = || document.and_then(|document| document.pointer(&pointer)).and_then(Value::as_str).map(str::to_owned);
         flag.or_else(variable).or_else(written)
     };
     let fallback = Policy::default();
@@ -156,7 +166,11 @@ fn known(
     let sink = |file: Option<&str>, message: Option<&str>| resolve::sinks(file, message, policy).unwrap_or_default();
     let file = sink(find("result.file").as_deref(), None).file;
     let termination_message = sink(None, find("result.terminationMessage").as_deref()).termination_message;
-    (find("name").and_then(|name| resolve::name(name).ok()), ResultSinks { file, termination_message })
+    Known {
+        name: find("name").and_then(|name| resolve::name(name).ok()),
+        result: ResultSinks { file, termination_message },
+        deadline: find("deadline").and_then(|text| resolve::deadline(&text).ok()).unwrap_or(settings::DEFAULT_DEADLINE),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use super::address::{Address, UrlCredential};
 use super::ambient::Ambient;
 use super::git::{CommitId, GitRef};
 use super::policy::Policy;
+pub use crate::report::ResultSinks;
+
 pub use super::request::{ArchiveFormat, Builder, Network, Verify};
 
 /// Everything a run needs to know from outside.
@@ -138,17 +140,6 @@ impl Default for Retries {
     }
 }
 
-/// Where the result document goes, besides standard output.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResultSinks {
-    pub file: Option<PathBuf>,
-    /// `None`: [`DEFAULT_TERMINATION_MESSAGE`], where it is there and can be written.
-    pub termination_message: Option<PathBuf>,
-}
-
-/// Where the kubelet reads it unless the pod says otherwise (kubernetes.io, "Determine the Reason for Pod Failure").
-pub const DEFAULT_TERMINATION_MESSAGE: &str = "/dev/termination-log";
-
 /// The deadline that nobody set.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_hours(1);
 
@@ -164,7 +155,8 @@ impl Settings {
             SourceKind::Archive(ArchiveSource { from: ArchiveFrom::Url { credential, .. }, .. }) => credential.as_ref(),
             _ => None,
         };
-        credential.map(|credential| credential.secret().clone()).into_iter().chain(self.ambient.secrets()).collect()
+        let credential = credential.map(UrlCredential::secrets).into_iter().flatten().cloned();
+        credential.chain(self.ambient.secrets()).collect()
     }
 
     /// Whether standard input is the archive.

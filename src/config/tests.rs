@@ -108,21 +108,23 @@ fn secrets_that_came_by_url_or_variable_are_handed_over_and_never_printed() {
     let document = GOOD.replace("https://", "https://me:hush-one@");
     let settings = loaded(&document, &[("HTTPS_PROXY", "http://me:hush-two@proxy:3128")], &[]).unwrap();
     let secrets: Vec<String> = settings.secrets().iter().map(|secret| secret.expose_secret().to_owned()).collect();
-    assert_eq!(secrets, ["hush-one", "hush-two"]);
+    assert_eq!(secrets, ["me", "hush-one", "hush-two"]);
     assert!(!format!("{settings:?}").contains("hush"));
+    let token = good(&GOOD.replace("https://", "https://hush-token:x-oauth-basic@"));
+    assert_eq!(token.secrets()[0].expose_secret(), "hush-token", "nobody can tell which part is the token");
 }
 
 #[test]
 fn a_rejected_request_still_says_where_its_result_goes() {
     let document = format!("{GOOD}name: web\nresult: {{file: /out/a.json}}\nnonsense: 1\n");
     let rejected = loaded(&document, &[], &[]).unwrap_err();
-    assert_eq!((rejected.name.as_deref(), rejected.result.file.unwrap().to_str().unwrap()), (Some("web"), "/out/a.json"));
+    assert_eq!((rejected.known.name.as_deref(), rejected.known.result.file.unwrap().to_str().unwrap()), (Some("web"), "/out/a.json"));
     let env = [("PODWRIGHT_RESULT_FILE", "/out/b.json"), ("PODWRIGHT_NONSENSE", "1")];
-    assert_eq!(loaded(GOOD, &env, &[]).unwrap_err().result.file.unwrap().to_str(), Some("/out/b.json"));
+    assert_eq!(loaded(GOOD, &env, &[]).unwrap_err().known.result.file.unwrap().to_str(), Some("/out/b.json"));
     let flags = [("result.file", "/out/c.json".into()), ("build.builder", "nonsense".into())];
-    assert_eq!(loaded(&document, &env[..1], &flags).unwrap_err().result.file.unwrap().to_str(), Some("/out/c.json"));
+    assert_eq!(loaded(&document, &env[..1], &flags).unwrap_err().known.result.file.unwrap().to_str(), Some("/out/c.json"));
     let bad = loaded("result: {file: /proc/self/mem}", &[], &[]).unwrap_err();
-    assert_eq!(bad.result, ResultSinks::default(), "a forbidden place is none");
+    assert_eq!(bad.known.result, ResultSinks::default(), "a forbidden place is none");
 }
 
 #[test]
@@ -145,6 +147,12 @@ fn a_request_file_is_read_and_a_missing_one_is_named() {
     assert!(load(&Overrides::default(), &variables(&[("PODWRIGHT_REQUEST_FILE", file)]), &mut std::io::empty()).is_ok());
     let error = from("/no/such/request.yaml").unwrap_err().error;
     assert!(error.to_string().contains("/no/such/request.yaml"), "{error}");
+    assert!(from("missing.yaml").unwrap_err().error.to_string().contains("\"missing.yaml\""));
+    for value in ["{source: {git: hush}}", "https://me:hush@a.b"] {
+        assert!(!from(value).unwrap_err().error.to_string().contains("hush"), "{value}");
+    }
+    let error = load(&Overrides::default(), &variables(&[("PODWRIGHT_BUILD_ARGS_FILE", "hush")]), &mut std::io::empty()).unwrap_err().error;
+    assert!(!error.to_string().contains("hush"), "{error}");
 }
 
 #[test]

@@ -18,8 +18,6 @@ pub enum EngineError {
         #[source]
         cause: std::io::Error,
     },
-    #[error("DOCKER_HOST is {0:?}, which is no unix:// or tcp:// address")]
-    BadEndpoint(String),
     #[error("the engine at {endpoint} cannot serve this agent: {why}")]
     Incompatible { endpoint: String, why: String },
     #[error("the engine cannot do this: {0}")]
@@ -66,7 +64,6 @@ impl Classified for EngineError {
         match self {
             Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
             Self::SocketPermission { .. } => Reason::EnginePermission,
-            Self::BadEndpoint(_) => Reason::RequestInvalid,
             Self::Incompatible { .. } => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
             Self::Silent { .. } | Self::Lost { .. } => Reason::EngineLost,

@@ -74,7 +74,7 @@ impl Access {
         settings: &Settings,
         services: &Services,
     ) -> Result<Self, AccessError> {
-        let secrets = secret.map(|path| SecretDir::new(path).read()).transpose()?.unwrap_or_default();
+        let secrets = secret.map(|path| SecretDir::new(path, settings.policy.guard().clone()).read()).transpose()?.unwrap_or_default();
         let client = Client::new(&connector(&settings.ambient, &secrets)?)?;
         let credential = match Origin::of(url) {
             Some(origin) => credential(origin, url, &secrets, written, token, services)?,
@@ -113,7 +113,7 @@ fn credential(
         Credential::basic(origin.clone(), username, password.clone())
     };
     if let Some(written) = written {
-        services.redactor.add(written.secret());
+        written.secrets().into_iter().for_each(|secret| services.redactor.add(secret));
         return basic(written.username.expose_secret(), &written.password).map(Some);
     }
     if let Some((username, password)) = &secrets.basic {
@@ -126,7 +126,10 @@ fn credential(
             Token::Bearer => Credential::bearer(origin, value.clone()).map(Some),
         };
     }
-    secrets.stored_for(url).map(|line| basic(&line.username, &line.password)).transpose()
+    let Some(line) = secrets.stored_for(url) else { return Ok(None) };
+    // `https://TOKEN:x-oauth-basic@host`: as in a URL, either part may be the secret.
+    services.redactor.add(&SecretString::from(line.username.as_str()));
+    basic(&line.username, &line.password).map(Some)
 }
 
 #[cfg(test)]

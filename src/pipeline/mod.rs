@@ -16,13 +16,5 @@ mod run;
 mod tidy;
 
 pub use cancel::Cancel;
-pub use reject::{broken, reject};
+pub use reject::{DEFECT, broken, reject, stopped};
 pub use run::{Services, run};
-
-use crate::config::ResultSinks;
-use crate::report::Targets;
-
-/// The sinks of the request, as the report takes them.
-fn targets(sinks: &ResultSinks) -> Targets {
-    Targets { file: sinks.file.clone(), termination: sinks.termination_message.clone(), termination_bytes: None }
-}

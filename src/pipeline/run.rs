@@ -1,13 +1,17 @@
 //! The story of a run, from the settings to the document.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cancel::{Cancel, GRACE};
+use futures_util::FutureExt;
+
+use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
 use super::preflight::Workspace;
 use super::push::Parcel;
+use super::reject::DEFECT;
 use super::tidy::{Names, temporary_name};
 use super::{build, fetch, publish, registries};
 use crate::config::{Settings, settings};
@@ -30,6 +34,8 @@ pub struct Services {
     pub events: Arc<dyn EventSink>,
     pub redactor: Arc<Redactor>,
     pub cancel: Cancel,
+    /// From when the deadline counts: the program's start, since reading the request takes time as well.
+    pub begun: Instant,
 }
 
 /// Where the story takes place: what outlives it, however it ends.
@@ -53,16 +59,16 @@ pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
         deadline_ms: Some(millis(settings.deadline)),
         traceparent: settings.ambient.traceparent.clone(),
     }));
-    let deadline = tokio::time::sleep(settings.deadline);
+    let deadline = tokio::time::sleep_until((services.begun + settings.deadline).into());
     let mut site = Site::new(settings, services);
     let end = tokio::select! {
         biased;
         cause = services.cancel.cancelled() => Err(cause),
         () = deadline => Err(Reason::DeadlineExceeded),
-        told = site.tell() => Ok(told),
+        told = AssertUnwindSafe(site.tell()).catch_unwind() => Ok(told),
     };
     let told = match end {
-        Ok(told) => told,
+        Ok(told) => told.unwrap_or_else(|_| Err(Failure::plain(site.draft.phase(), Reason::Internal, DEFECT))),
         Err(cause) => Err(site.stop(cause)),
     };
     site.end(told).await
@@ -96,7 +102,7 @@ impl<'a> Site<'a> {
 
     async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
         let options = ConnectOptions {
-            host: self.settings.ambient.docker_host.clone(),
+            endpoint: self.settings.ambient.docker_host.clone(),
             api_version: self.settings.ambient.docker_api_version.clone(),
         };
         let wish = match self.settings.build.builder {
@@ -199,12 +205,8 @@ impl<'a> Site<'a> {
     /// The story was broken off.
     fn stop(&mut self, cause: Reason) -> Failure {
         self.services.cancel.cancel(cause);
-        let (word, message) = match cause {
-            Reason::DeadlineExceeded => ("deadline", format!("the run's deadline of {} s passed", self.settings.deadline.as_secs())),
-            Reason::Interrupted => ("SIGINT", "the run was stopped by SIGINT".to_owned()),
-            _ => ("SIGTERM", "the run was stopped by SIGTERM".to_owned()),
-        };
-        self.services.events.emit(Event::Cancelling { cause: word, grace_ms: millis(GRACE) });
+        let (event, message) = cancel::told(cause, self.settings.deadline);
+        self.services.events.emit(event);
         Failure::plain(self.draft.phase(), cause, message)
     }
 
@@ -218,15 +220,14 @@ impl<'a> Site<'a> {
         }
         self.draft.enter(Phase::Report);
         let mut document = self.document(error.clone());
-        let targets = super::targets(&self.settings.result);
-        if let Err(unwritten) = report::write(&document, &targets, &self.services.redactor) {
+        if let Err(unwritten) = report::write(&document, &self.settings.result, &self.services.redactor) {
             self.services.events.emit(Event::Notice { message: unwritten.to_string(), hint: unwritten.hint() });
             // What failed before stays the reason; a success that cannot be told is none.
             if error.is_none() {
                 let failure = self.failure(&unwritten);
                 self.services.events.emit(Event::Failed(Box::new(failure.clone())));
                 document = self.document(Some(failure.clone()));
-                let _ = report::write(&document, &targets, &self.services.redactor);
+                let _ = report::write(&document, &self.settings.result, &self.services.redactor);
                 error = Some(failure);
             }
         }

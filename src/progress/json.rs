@@ -20,14 +20,15 @@ const MOST: usize = LINE_BYTES - 1;
 /// Bytes of a step's id in a log line, as JSON writes it; BuildKit's are digests of 71.
 const STEP_BYTES: usize = 256;
 
-/// What `run.finished` gives up, in this order, when it does not fit one line. The result file holds all of it.
+/// What `run.finished` gives up, in this order, when it does not fit one line: never a field that its schema requires, never
+/// a part of a digest. The largest document there can be fits in the end. The result file holds all of it.
 const FINISHED: &[Shorten] = &[
     Shorten::Last("data.steps.failed.log", 20),
     Shorten::Last("data.steps.failed.log", 5),
-    Shorten::Drop("data.steps.failed.log"),
+    Shorten::First("data.steps.failed.log", 0),
     Shorten::First("data.error.causes", 4),
     Shorten::Cut("data.error.message", 2000),
-    Shorten::Drop("data.engine.capabilities"),
+    Shorten::First("data.engine.capabilities", 0),
     Shorten::First("data.image.platforms", 16),
     Shorten::Drop("data.image.kept"),
     Shorten::Cut("data.steps.failed.name", 500),
@@ -36,6 +37,17 @@ const FINISHED: &[Shorten] = &[
     Shorten::Cut("data.error.hint", 500),
     Shorten::First("data.image.tags", 16),
     Shorten::First("data.image.refs", 16),
+    Shorten::Drop("data.source.author"),
+    Shorten::Drop("data.source.committer"),
+    Shorten::Cut("data.source.url", 500),
+    Shorten::Cut("data.source.subdir", 500),
+    Shorten::First("data.image.tags", 4),
+    Shorten::First("data.image.refs", 4),
+    Shorten::Drop("data.engine"),
+    Shorten::Drop("data.image.platforms"),
+    Shorten::Drop("data.source"),
+    Shorten::First("data.image.tags", 1),
+    Shorten::First("data.image.refs", 1),
 ];
 
 pub struct Json {

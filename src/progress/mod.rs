@@ -15,13 +15,13 @@ mod summary;
 mod writer;
 
 use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::event::{Event, EventSink};
 use crate::support::redact::Redactor;
+pub use queue::Patience;
 use queue::Queue;
 use sink::Sink;
 use writer::Writer;
@@ -45,7 +45,7 @@ pub enum Mode {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub mode: Mode,
-    /// Colour for people; a non-empty `NO_COLOR` in the environment wins (no-color.org).
+    /// Colour for people.
     pub colour: bool,
     /// The run's id, in every event.
     pub run: String,
@@ -54,11 +54,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// As it suits whoever reads standard output: in colour for people at a terminal, as events for everybody else.
-    pub fn fitting(wish: Option<Mode>, run: impl Into<String>) -> Self {
+    /// As it suits whoever reads standard output: for people at a terminal, in colour where that is wanted, as events for
+    /// everybody else.
+    pub fn fitting(wish: Option<Mode>, colour: bool, run: impl Into<String>) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let mode = wish.unwrap_or(if terminal { Mode::Plain } else { Mode::Json });
-        Self { colour: terminal, ..Self::new(mode, run) }
+        Self { colour: colour && terminal, ..Self::new(mode, run) }
     }
 
     pub fn new(mode: Mode, run: impl Into<String>) -> Self {
@@ -80,12 +81,12 @@ impl Progress {
     }
 
     /// Starts the writer on a descriptor of its own.
-    pub fn start_on(options: Options, redactor: Arc<Redactor>, descriptor: OwnedFd) -> Self {
+    #[cfg(test)]
+    fn start_on(options: Options, redactor: Arc<Redactor>, descriptor: std::os::fd::OwnedFd) -> Self {
         Self::run(options, redactor, Sink::Owned(descriptor))
     }
 
-    fn run(mut options: Options, redactor: Arc<Redactor>, sink: Sink) -> Self {
-        options.colour &= std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    fn run(options: Options, redactor: Arc<Redactor>, sink: Sink) -> Self {
         let queue = Arc::new(Queue::default());
         let writer = Writer::new(options, Arc::clone(&redactor), Arc::clone(&queue), sink);
         if thread::Builder::new().name("progress".into()).spawn(move || writer.run()).is_err() {
@@ -95,20 +96,10 @@ impl Progress {
         Self { queue, redactor }
     }
 
-    /// Takes no more events and waits for those taken to be written, at most this long. Says whether they all were.
-    /// Blocks its thread.
-    pub fn finish(&self, timeout: Duration) -> bool {
-        self.queue.finish(timeout)
-    }
-
-    /// Whether the reader of the output went away.
-    pub fn is_closed(&self) -> bool {
-        self.queue.is_lost()
-    }
-
-    /// How many events were dropped because nobody read.
-    pub fn dropped(&self) -> u64 {
-        self.queue.dropped()
+    /// Takes no more events and waits for those taken to be written, as long as its patience lasts. Says whether the last one
+    /// was. Blocks its thread.
+    pub fn finish(&self, patience: Patience) -> bool {
+        self.queue.finish(patience)
     }
 }
 

@@ -22,6 +22,26 @@ impl Stamp {
     }
 }
 
+/// How long the end of a run waits for a slow reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// After this what is expendable becomes a gap, so that the last event is next.
+    pub skip: Duration,
+    /// A reader that took nothing for so long has stopped reading.
+    pub quiet: Duration,
+    /// All in all.
+    pub most: Duration,
+}
+
+impl Patience {
+    /// A run that came to its own end.
+    pub const ENDED: Self = Self { skip: Duration::from_secs(1), quiet: Duration::from_secs(2), most: Duration::from_secs(4) };
+
+    /// A run that was told to stop, and has had its grace.
+    pub const STOPPED: Self =
+        Self { skip: Duration::from_millis(200), quiet: Duration::from_millis(500), most: Duration::from_millis(500) };
+}
+
 /// What waits to be written.
 #[derive(Debug)]
 pub enum Item {
@@ -51,9 +71,10 @@ pub struct Queue {
 struct State {
     items: VecDeque<(Item, Stamp)>,
     bytes: usize,
-    dropped: u64,
     /// Nothing more is taken: the last event is in, or the run ended.
     sealed: bool,
+    /// When the reader last took something.
+    moved: Option<Instant>,
     /// The writer is done with all it will ever write.
     done: bool,
     /// Nobody reads any more.
@@ -116,27 +137,35 @@ impl Queue {
         self.written.notify_all();
     }
 
-    /// Takes nothing more; waits until the writer is done, at most this long. Says whether everything was written.
-    pub fn finish(&self, timeout: Duration) -> bool {
-        let until = Instant::now() + timeout;
+    /// The writer says that the reader took something.
+    pub fn moved(&self) {
+        self.lock().moved = Some(Instant::now());
+    }
+
+    /// Takes nothing more; waits until the writer is done. Says whether it came to the end.
+    pub fn finish(&self, patience: Patience) -> bool {
+        let begun = Instant::now();
+        let (skip, most) = (begun + patience.skip, begun + patience.most);
         let mut state = self.lock();
         state.sealed = true;
         self.news.notify_all();
         loop {
-            let wait = until.saturating_duration_since(Instant::now());
-            if state.done || wait.is_zero() {
+            let now = Instant::now();
+            let until = most.min(state.moved.unwrap_or(begun).max(begun) + patience.quiet);
+            if state.done || now >= until {
                 return state.done && !state.lost;
             }
-            state = self.written.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+            if now >= skip {
+                state.skip_expendable();
+            }
+            let wake = if now < skip { until.min(skip) } else { until };
+            state = self.written.wait_timeout(state, wake - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
+    #[cfg(test)]
     pub fn is_lost(&self) -> bool {
         self.lock().lost
-    }
-
-    pub fn dropped(&self) -> u64 {
-        self.lock().dropped
     }
 
     #[cfg(test)]
@@ -152,11 +181,31 @@ impl Queue {
 impl State {
     /// Gaps that follow each other are one.
     fn skip(&mut self) {
-        self.dropped += 1;
         if let Some((Item::Gap(events), _)) = self.items.back_mut() {
             *events += 1;
         } else {
             self.items.push_back((Item::Gap(1), Stamp::now()));
+        }
+    }
+
+    /// What still waits and could be done without becomes gaps in its place.
+    fn skip_expendable(&mut self) {
+        for (item, stamp) in std::mem::take(&mut self.items) {
+            let gap = match item {
+                Item::Event(event) if event.is_expendable() => {
+                    self.bytes = self.bytes.saturating_sub(weight(&event));
+                    1
+                }
+                Item::Gap(events) => events,
+                event @ Item::Event(_) => {
+                    self.items.push_back((event, stamp));
+                    continue;
+                }
+            };
+            match self.items.back_mut() {
+                Some((Item::Gap(events), _)) => *events += gap,
+                _ => self.items.push_back((Item::Gap(gap), stamp)),
+            }
         }
     }
 }

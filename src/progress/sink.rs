@@ -1,7 +1,7 @@
 //! The descriptor that lines go out on. It is never opened again, and its loss is no error of the run.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ const NON_BLOCKING_PAUSE: Duration = Duration::from_millis(5);
 
 pub enum Sink {
     Stdout,
-    Owned(OwnedFd),
+    #[cfg(test)]
+    Owned(std::os::fd::OwnedFd),
 }
 
 impl Sink {
@@ -21,6 +22,7 @@ impl Sink {
     pub fn write(&self, bytes: &[u8]) -> Result<(), Errno> {
         match self {
             Self::Stdout => write_all(io::stdout().as_fd(), bytes),
+            #[cfg(test)]
             Self::Owned(descriptor) => write_all(descriptor.as_fd(), bytes),
         }
     }

@@ -58,8 +58,11 @@ impl Writer {
                 Next::Quiet => self.beat(&mut out),
                 Next::End => self.rest(&mut out),
             }
-            if out.iter().any(|text| self.sink.write(text.as_bytes()).is_err()) {
-                return self.queue.lose();
+            for text in &out {
+                if self.sink.write(text.as_bytes()).is_err() {
+                    return self.queue.lose();
+                }
+                self.queue.moved();
             }
             if !out.is_empty() {
                 self.spoke = Instant::now();

@@ -16,7 +16,7 @@ use crate::support::atomic;
 use crate::support::json;
 use crate::support::redact::Redactor;
 
-pub use termination::{DEFAULT_BYTES, DEFAULT_PATH};
+pub use termination::DEFAULT_TERMINATION_MESSAGE;
 
 /// Why a result could not be left where it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -41,32 +41,32 @@ impl Classified for ReportError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Some(format!("give uid {uid} the right to write in {}, for example by an emptyDir", parent(path).display()))
             }
+            // What the kernel says where a file is mounted by itself: it cannot be replaced by a whole one.
+            io::ErrorKind::ResourceBusy => Some(format!("{} is a mount itself: mount its directory in its place", path.display())),
             _ => None,
         }
     }
 }
 
-/// Where the result goes.
-#[derive(Clone, Debug, Default)]
-pub struct Targets {
+/// Where the result document goes, besides standard output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultSinks {
     /// The result file. Its directory must exist.
     pub file: Option<PathBuf>,
-    /// The termination message, where one was asked for; else [`DEFAULT_PATH`] is written if this pod may.
-    pub termination: Option<PathBuf>,
-    /// Bytes of the termination message; [`DEFAULT_BYTES`] unless set.
-    pub termination_bytes: Option<usize>,
+    /// The termination message, where one was asked for; else [`DEFAULT_TERMINATION_MESSAGE`] is written if this pod may.
+    pub termination_message: Option<PathBuf>,
 }
 
-/// Leaves the result at every target. One that fails does not keep the others from being written; the first error is told.
-pub fn write(document: &Document, targets: &Targets, redactor: &Redactor) -> Result<(), ReportError> {
-    let file = write_file(document, targets, redactor);
-    let termination = write_termination(document, targets, redactor);
+/// Leaves the result at every sink. One that fails does not keep the others from being written; the first error is told.
+pub fn write(document: &Document, sinks: &ResultSinks, redactor: &Redactor) -> Result<(), ReportError> {
+    let file = write_file(document, sinks, redactor);
+    let termination = write_termination(document, sinks, redactor);
     file.and(termination)
 }
 
 /// The result file: the whole document, indented for whoever looks into it. Nothing to do where none was asked for.
-pub fn write_file(document: &Document, targets: &Targets, redactor: &Redactor) -> Result<(), ReportError> {
-    let Some(path) = &targets.file else { return Ok(()) };
+fn write_file(document: &Document, sinks: &ResultSinks, redactor: &Redactor) -> Result<(), ReportError> {
+    let Some(path) = &sinks.file else { return Ok(()) };
     let value = masked(document, redactor);
     let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
     bytes.push(b'\n');
@@ -74,11 +74,10 @@ pub fn write_file(document: &Document, targets: &Targets, redactor: &Redactor) -
 }
 
 /// The termination message: what of the document fits. A default path that is not there is no error: not every pod has one.
-pub fn write_termination(document: &Document, targets: &Targets, redactor: &Redactor) -> Result<(), ReportError> {
-    let most = targets.termination_bytes.unwrap_or(DEFAULT_BYTES);
-    let message = termination::message(masked(document, redactor), most, redactor);
-    let Some(path) = &targets.termination else {
-        let _ = termination::write_existing(Path::new(DEFAULT_PATH), message.as_bytes());
+fn write_termination(document: &Document, sinks: &ResultSinks, redactor: &Redactor) -> Result<(), ReportError> {
+    let message = termination::message(masked(document, redactor), termination::BYTES, redactor);
+    let Some(path) = &sinks.termination_message else {
+        let _ = termination::write_existing(Path::new(DEFAULT_TERMINATION_MESSAGE), message.as_bytes());
         return Ok(());
     };
     let failed = |cause| ReportError::Termination { path: path.clone(), uid: uid(), cause };

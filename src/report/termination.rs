@@ -1,8 +1,9 @@
 //! The termination message: the result in the few bytes that the kubelet keeps.
 //!
 //! Kubernetes keeps 4,096 bytes for a container and 12 KiB for a pod, divided among its containers
-//! (website, determine-reason-pod-failure.md), and Tekton puts its own records beside ours: so 1,000 bytes unless told otherwise.
-//! It is the result document with fields taken away in one fixed order, so that a reader needs one schema only.
+//! (website, determine-reason-pod-failure.md), and Tekton puts its own records beside ours: so 1,000 bytes.
+//! It is the result document with fields taken away in one fixed order, those that its schema requires among them: what is there
+//! means what it means in the result, and only `outcome` and `exit_code` are sure to be there.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -13,11 +14,11 @@ use serde_json::Value;
 use crate::support::json::{self, Shorten};
 use crate::support::redact::Redactor;
 
-/// Where the kubelet looks unless the pod says otherwise.
-pub const DEFAULT_PATH: &str = "/dev/termination-log";
+/// Where the kubelet looks unless the pod says otherwise (kubernetes.io, "Determine the Reason for Pod Failure").
+pub const DEFAULT_TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// Bytes of the message.
-pub const DEFAULT_BYTES: usize = 1_000;
+pub const BYTES: usize = 1_000;
 
 /// What goes, in this order, until the rest fits: first what only people look at, then what the exit code or the digest says as
 /// well. `outcome` and `exit_code` always stay; `error.reason` goes last.

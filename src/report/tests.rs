@@ -70,7 +70,7 @@ fn message_of(document: &Value, most: usize) -> Value {
 
 #[test]
 fn a_success_keeps_what_an_orchestrator_needs() {
-    let value = message_of(&success().to_value(), DEFAULT_BYTES);
+    let value = message_of(&success().to_value(), termination::BYTES);
     assert_eq!(value["image"]["digest"], digest("c").as_str());
     assert_eq!(value["image"]["refs"][0], format!("registry.svc:5000/team/web@{}", digest("c")));
     assert_eq!(value["source"]["commit"], "a".repeat(40));
@@ -87,7 +87,7 @@ fn any_message_fits_any_budget_and_parses() {
             if most >= 100 {
                 assert_eq!(value["error"]["reason"], "StepFailed", "{most}");
             }
-            if most >= DEFAULT_BYTES {
+            if most >= termination::BYTES {
                 assert_eq!(value["steps"]["failed"]["exit_code"], 7);
                 let text = value["error"]["message"].as_str().unwrap();
                 assert!(text.len() > 40 && text.ends_with('…'), "{text}");
@@ -112,14 +112,11 @@ fn both_sinks_are_written_and_masked() {
     let directory = tempfile::tempdir().unwrap();
     let redactor = Redactor::default();
     redactor.add(&SecretString::from("hunter2-\"hunter2\"\n"));
-    let targets = Targets {
-        file: Some(directory.path().join("result.json")),
-        termination: Some(directory.path().join("message")),
-        termination_bytes: None,
-    };
-    fs::write(targets.termination.as_ref().unwrap(), "what was there before".repeat(1000)).unwrap();
-    write(&failure("denied for hunter2-\"hunter2\" here"), &targets, &redactor).unwrap();
-    for path in [targets.file.unwrap(), targets.termination.unwrap()] {
+    let sinks =
+        ResultSinks { file: Some(directory.path().join("result.json")), termination_message: Some(directory.path().join("message")) };
+    fs::write(sinks.termination_message.as_ref().unwrap(), "what was there before".repeat(1000)).unwrap();
+    write(&failure("denied for hunter2-\"hunter2\" here"), &sinks, &redactor).unwrap();
+    for path in [sinks.file.unwrap(), sinks.termination_message.unwrap()] {
         let text = fs::read_to_string(&path).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["error"]["reason"], "StepFailed");
@@ -136,8 +133,8 @@ fn the_termination_message_keeps_the_mounted_file() {
     let path = directory.path().join("termination-log");
     fs::write(&path, "").unwrap();
     let inode = fs::metadata(&path).unwrap().ino();
-    let targets = Targets { termination: Some(path.clone()), ..Targets::default() };
-    write(&success(), &targets, &Redactor::default()).unwrap();
+    let sinks = ResultSinks { termination_message: Some(path.clone()), ..ResultSinks::default() };
+    write(&success(), &sinks, &Redactor::default()).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "a bind-mounted file is written, never replaced");
 }
 
@@ -145,20 +142,23 @@ fn the_termination_message_keeps_the_mounted_file() {
 fn what_cannot_be_written_names_path_cause_and_user() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing/result.json");
-    let file = Targets { file: Some(missing.clone()), ..Targets::default() };
+    let file = ResultSinks { file: Some(missing.clone()), ..ResultSinks::default() };
     let error = write(&success(), &file, &Redactor::default()).unwrap_err();
     assert_eq!(error.reason(), Reason::ReportFailed);
     let text = error.to_string();
     assert!(text.contains(missing.to_str().unwrap()) && text.contains("No such file") && text.contains("uid "), "{text}");
     assert!(error.hint().unwrap().contains("missing"));
 
-    let termination = Targets { termination: Some(missing), ..Targets::default() };
+    let termination = ResultSinks { termination_message: Some(missing), ..ResultSinks::default() };
     assert_eq!(write(&success(), &termination, &Redactor::default()).unwrap_err().reason(), Reason::ReportFailed);
+
+    let busy = ReportError::File { path: "/out/result.json".into(), uid: 1, cause: io::ErrorKind::ResourceBusy.into() };
+    assert!(busy.hint().unwrap().contains("mount its directory"));
 
     let taken = directory.path().join("directory");
     fs::create_dir(&taken).unwrap();
     fs::set_permissions(&taken, fs::Permissions::from_mode(0o755)).unwrap();
-    let error = write(&success(), &Targets { file: Some(taken), ..Targets::default() }, &Redactor::default()).unwrap_err();
+    let error = write(&success(), &ResultSinks { file: Some(taken), ..ResultSinks::default() }, &Redactor::default()).unwrap_err();
     assert!(error.to_string().contains("directory"), "{error}");
 }
 
@@ -168,5 +168,5 @@ fn a_default_path_that_is_not_there_is_skipped() {
     let path = directory.path().join("termination-log");
     assert!(termination::write_existing(&path, b"{}").is_err());
     assert!(!path.exists(), "it is never created");
-    assert!(write(&success(), &Targets::default(), &Redactor::default()).is_ok());
+    assert!(write(&success(), &ResultSinks::default(), &Redactor::default()).is_ok());
 }

@@ -20,7 +20,7 @@ impl Backoff {
     }
 }
 
-/// A number nobody can guess; zero where the kernel gives none.
+/// A number nobody can guess; zero where the kernel gives none, and then no run begins (`run_id`).
 pub fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }

@@ -101,7 +101,8 @@ fn size(field: &str, written: Option<&Size>) -> Result<Option<u64>, ConfigError>
     }
 }
 
-fn deadline(text: &str) -> Result<Duration, ConfigError> {
+/// The run's own deadline, at least a second.
+pub fn deadline(text: &str) -> Result<Duration, ConfigError> {
     let deadline = duration("deadline", text)?;
     if deadline < Duration::from_secs(1) {
         return Err(ConfigError::invalid("deadline", "is shorter than a second", "write a duration such as 1h30m"));

@@ -37,7 +37,9 @@ fn a_list_is_replaced_as_a_whole() {
 #[test]
 fn a_stronger_source_replaces_a_weaker_one() {
     type Row = (&'static str, (&'static str, Value), &'static str);
-    let table: [Row; 5] = [
+    let table: [Row; 7] = [
+        (GOOD, ("source.archive.stdin", json!(false)), "git"),
+        ("source: {git: null, archive: {path: /in/a.tar}}\npush: none\n", ("source.*.subdir", json!("web")), "path"),
         (GOOD, ("source.archive.stdin", json!(true)), "stdin"),
         (GOOD, ("source.directory.path", json!("/src")), "directory"),
         ("source: {archive: {path: /in/a.tar}}\npush: none\n", ("source.archive.url", json!("https://a.b/c.tar")), "url"),

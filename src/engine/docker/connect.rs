@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use url::Url;
 
 use crate::engine::EngineError;
 use crate::net::dial;
@@ -17,6 +18,9 @@ use crate::net::dial;
 /// Where every orchestrator mounts it.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// The port of a daemon without TLS, where `DOCKER_HOST` names none.
+const DEFAULT_PORT: u16 = 2375;
 
 /// `DOCKER_HOST` as the Docker client reads it, without ssh:// and npipe://.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +30,34 @@ pub enum Endpoint {
     Tcp(String),
 }
 
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self::Unix(DEFAULT_SOCKET.into())
+    }
+}
+
 impl Endpoint {
-    pub fn parse(host: Option<&str>) -> Result<Self, EngineError> {
-        let host = host.unwrap_or_default();
-        let bad = || EngineError::BadEndpoint(host.to_owned());
+    /// Says what is wrong with the text and never shows it: somebody may have written a password there.
+    pub fn parse(host: &str) -> Result<Self, &'static str> {
         match host.split_once("://") {
-            None if host.is_empty() => Ok(Self::Unix(DEFAULT_SOCKET.into())),
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(("tcp" | "http", address)) => {
-                let address = address.trim_end_matches('/');
-                let bare = address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err());
-                let address = if bare { format!("{address}:2375") } else { address.to_owned() };
-                if address.contains(['/', '@']) || address.starts_with(':') { Err(bad()) } else { Ok(Self::Tcp(address)) }
-            }
-            _ => Err(bad()),
+            Some(("unix", _)) => Err("names a socket without its whole path"),
+            Some(("tcp", _)) => Self::tcp(host),
+            Some(_) => Err("is neither unix:// nor tcp://"),
+            None => Err("has no unix:// or tcp:// before it"),
+        }
+    }
+
+    fn tcp(host: &str) -> Result<Self, &'static str> {
+        const BAD: &str = "is not tcp:// with a host and a port alone";
+        let url = Url::parse(host).map_err(|_| BAD)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("has a user or a password, and no daemon asks for one");
+        }
+        let alone = url.query().is_none() && url.fragment().is_none() && matches!(url.path(), "" | "/");
+        match url.host_str().filter(|name| alone && !name.is_empty()) {
+            Some(name) => Ok(Self::Tcp(format!("{name}:{}", url.port().unwrap_or(DEFAULT_PORT)))),
+            None => Err(BAD),
         }
     }
 
@@ -147,18 +165,31 @@ mod tests {
         let unix = |path: &str| Some(Endpoint::Unix(path.into()));
         let tcp = |address: &str| Some(Endpoint::Tcp(address.into()));
         let table = [
-            (None, unix(DEFAULT_SOCKET)),
-            (Some(""), unix(DEFAULT_SOCKET)),
-            (Some("unix:///run/d.sock"), unix("/run/d.sock")),
-            (Some("tcp://dind:2376"), tcp("dind:2376")),
-            (Some("tcp://dind"), tcp("dind:2375")),
-            (Some("tcp://[::1]:99/"), tcp("[::1]:99")),
-            (Some("ssh://me@host"), None),
-            (Some("/run/d.sock"), None),
-            (Some("tcp://me@host:1"), None),
+            ("unix:///run/d.sock", unix("/run/d.sock")),
+            ("tcp://dind:2376", tcp("dind:2376")),
+            ("tcp://127.0.0.1:80", tcp("127.0.0.1:80")),
+            ("tcp://dind", tcp("dind:2375")),
+            ("tcp://[::1]:99/", tcp("[::1]:99")),
+            ("tcp://[::1]", tcp("[::1]:2375")),
+            ("ssh://me@host", None),
+            ("npipe:////./pipe/x", None),
+            ("unix://run/d.sock", None),
+            ("/run/d.sock", None),
+            ("tcp://", None),
+            ("tcp://:2375", None),
+            ("tcp://host:port", None),
+            ("tcp://a/b", None),
+            ("tcp://::1", None),
+            ("tcp://me@host:1", None),
+            ("tcp://me:hush@host:1", None),
+            ("tcp://:hush@host", None),
+            ("tcp://host:1?token=hush", None),
+            ("tcp://host:1#hush", None),
         ];
         for (host, want) in table {
-            assert_eq!(Endpoint::parse(host).ok(), want, "{host:?}");
+            let parsed = Endpoint::parse(host);
+            assert!(!format!("{parsed:?}").contains("hush"), "{parsed:?}");
+            assert_eq!(parsed.ok(), want, "{host:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 pub use capabilities::Builder;
+pub use connect::Endpoint;
 
 use self::client::Client;
 use super::{BuildSpec, Built, Context, Distributed, Engine, EngineError, LocalImage, Pushed};
@@ -41,8 +42,8 @@ pub struct Docker<K> {
 /// What connecting needs to know.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
-    /// `DOCKER_HOST`; by default the socket where everybody mounts it.
-    pub host: Option<String>,
+    /// By default the socket where everybody mounts it.
+    pub endpoint: Endpoint,
     /// `DOCKER_API_VERSION`: instead of negotiating.
     pub api_version: Option<String>,
 }
@@ -55,7 +56,7 @@ impl<K: Keychain + 'static> Docker<K> {
         keychain: Arc<K>,
         events: Arc<dyn EventSink>,
     ) -> Result<Self, EngineError> {
-        let client = Client::new(connect::Endpoint::parse(options.host.as_deref())?);
+        let client = Client::new(options.endpoint.clone());
         let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
         let api = client.bollard(SMALL_CALL)?;
         let info = capabilities::ask(&api, &client, &ping, builder).await?;
