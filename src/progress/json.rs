@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use serde_json::{Map, Value, json};
 
 use super::queue::Stamp;
-use super::writer::Render;
+use super::render::Render;
 use super::{LINE_BYTES, split};
 use crate::event::{Event, StepLog};
 use crate::model::Phase;

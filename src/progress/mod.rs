@@ -8,6 +8,7 @@
 mod json;
 mod plain;
 mod queue;
+mod render;
 mod scrub;
 mod sink;
 mod split;

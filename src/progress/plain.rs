@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::queue::Stamp;
+use super::render::Render;
 use super::summary::{self, Paint, bytes, seconds};
-use super::writer::Render;
 use super::{LINE_BYTES, scrub, split};
 use crate::event::{Event, ImagePushed, PushProgress, PushRetry, SourceProgress, Step, StepLog, StepProgress, StepWarning};
 use crate::model::result::EngineInfo;

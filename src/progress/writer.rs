@@ -6,19 +6,12 @@ use std::time::{Duration, Instant};
 use super::json::Json;
 use super::plain::Plain;
 use super::queue::{Item, Next, Queue, Stamp};
+use super::render::Render;
 use super::sink::Sink;
 use super::split::Holdback;
 use super::{Mode, Options};
 use crate::event::{Event, StepLog, millis};
 use crate::support::redact::Redactor;
-
-/// Turns what happened into text. Each string is one write.
-pub trait Render: Send {
-    fn event(&mut self, event: &Event, stamp: Stamp, out: &mut Vec<String>);
-
-    /// So many events were dropped here.
-    fn gap(&mut self, events: u64, stamp: Stamp, out: &mut Vec<String>);
-}
 
 pub struct Writer {
     queue: Arc<Queue>,
