@@ -20,7 +20,7 @@ use super::body::ExactBody;
 use crate::model::path::{BadPath, MAX_DEPTH};
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
 use crate::model::{Classified, Reason, TreePath};
-use crate::support::limits::Limits;
+use crate::support::limits::{Limits, OBJECT_BYTES, SOURCE_ENTRIES};
 use beneath::{Names, open_child, open_directory, open_file};
 
 /// Room for the names the kernel hands over in one call.
@@ -159,7 +159,10 @@ impl SourceTree for DirectoryTree {
     fn open(&self, path: &TreePath, key: &BodyKey) -> Result<Box<dyn Read + Send + '_>, TreeError> {
         let size = announced(key);
         if size > self.object_bytes {
-            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit objectBytes of {}", self.object_bytes)));
+            return Err(TreeError::refused(
+                path,
+                format!("it has {size} bytes, more than the limit {OBJECT_BYTES} of {}", self.object_bytes),
+            ));
         }
         let file = open_file(self.root.as_fd(), path).map_err(|cause| TreeError::io(path, cause.into()))?;
         let stat = fstat(&file).map_err(|cause| TreeError::io(path, cause.into()))?;
@@ -203,7 +206,7 @@ impl Walker<'_> {
         if self.shown > self.tree.entries {
             return Err(TreeError::refused(
                 path,
-                format!("the source has more entries than the limit sourceEntries of {}", self.tree.entries),
+                format!("the source has more entries than the limit {SOURCE_ENTRIES} of {}", self.tree.entries),
             ));
         }
         let enter = entry.is_directory();

@@ -20,6 +20,47 @@ impl Default for Limits {
     }
 }
 
+/// A bound as every message names it: its place in the request and the flag that sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub name: &'static str,
+    /// `None` for one that nobody can set.
+    pub flag: Option<&'static str>,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.flag {
+            Some(flag) => write!(f, "{} (--{flag})", self.name),
+            None => write!(f, "{} (fixed)", self.name),
+        }
+    }
+}
+
+const fn settable(name: &'static str, flag: &'static str) -> Bound {
+    Bound { name, flag: Some(flag) }
+}
+
+const fn fixed(name: &'static str) -> Bound {
+    Bound { name, flag: None }
+}
+
+pub const SOURCE_BYTES: Bound = settable("limits.sourceBytes", "limit-source-bytes");
+pub const SOURCE_ENTRIES: Bound = settable("limits.sourceEntries", "limit-source-entries");
+pub const OBJECT_BYTES: Bound = settable("limits.objectBytes", "limit-object-bytes");
+pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-compression-ratio");
+
+/// All that a request can set.
+pub const SETTABLE: [Bound; 4] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO];
+
+/// Objects of a pack: commits, trees and tags come on top of the files.
+pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
+pub const GIT_OBJECTS_PER_ENTRY: u64 = 4;
+
+/// Bytes of a git server's list of refs: half a million of them.
+pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
+pub const GIT_REFS_BYTES: u64 = 64 << 20;
+
 /// A ratio below this many decompressed bytes says nothing.
 pub const RATIO_FROM: u64 = 64 << 20;
 

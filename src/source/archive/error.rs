@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
+use crate::support::limits::Bound;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -57,8 +58,8 @@ pub enum ArchiveError {
     Damaged(String),
     #[error("the archive is refused: {0}")]
     Format(String),
-    #[error("the archive is refused: it has more than the limit {name} of {bound} {unit}")]
-    Limit { name: &'static str, bound: u64, unit: &'static str },
+    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}")]
+    Limit { limit: Bound, value: u64, unit: &'static str },
     #[error("the archive is refused: entry {entry:?}: {rule}")]
     Entry { entry: String, rule: String },
     #[error("the archive has no {0:?}")]

@@ -14,7 +14,7 @@ use super::header::BLOCK;
 use super::{ArchiveOptions, Progress, gzip, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
-use crate::support::limits::RATIO_FROM;
+use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
 
 /// Bytes read, and written, at once.
 const CHUNK: usize = 128 << 10;
@@ -94,11 +94,11 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> 
 fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
     let limits = &options.limits;
     if total > limits.source_bytes {
-        return Err(ArchiveError::Limit { name: "sourceBytes", bound: limits.source_bytes, unit: "bytes" });
+        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: limits.source_bytes, unit: "bytes" });
     }
     if total > RATIO_FROM && total > came.saturating_mul(limits.compression_ratio) {
-        let (bound, unit) = (limits.compression_ratio, "bytes out of each compressed one");
-        return Err(ArchiveError::Limit { name: "compressionRatio", bound, unit });
+        let (value, unit) = (limits.compression_ratio, "bytes out of each compressed one");
+        return Err(ArchiveError::Limit { limit: COMPRESSION_RATIO, value, unit });
     }
     Ok(())
 }
@@ -140,7 +140,7 @@ impl<'a, 'p, R: Read> Input<'a, 'p, R> {
         self.end = at + read;
         self.count.set(bytes + read as u64);
         if self.count.get() > self.most {
-            return Err(ArchiveError::Limit { name: "sourceBytes", bound: self.most, unit: "bytes" });
+            return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: self.most, unit: "bytes" });
         }
         match (self.progress)(self.count.get()) {
             ControlFlow::Continue(()) => Ok(read),

@@ -177,10 +177,10 @@ fn limits_bind_entries_bodies_and_depth() {
     let tree = DirectoryTree::open(home.path(), &TreePath::root(), &limits).unwrap();
     let entry = entries(&tree).unwrap().remove(0);
     let refused = tree.open(&entry.path, &entry.key).err().unwrap();
-    assert!(refused.to_string().contains("objectBytes"), "{refused}");
+    assert!(refused.to_string().contains("--limit-object-bytes"), "{refused}");
     fs::write(home.path().join("d"), "").unwrap();
     let refused = entries(&tree).unwrap_err();
-    assert!(refused.to_string().contains("sourceEntries"), "{refused}");
+    assert!(refused.to_string().contains("--limit-source-entries"), "{refused}");
 
     let deep = tempfile::tempdir().unwrap();
     fs::create_dir_all(deep.path().join("d/".repeat(MAX_DEPTH))).unwrap();

@@ -4,6 +4,7 @@ use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
+use crate::support::limits::Bound;
 
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum GitError {
     #[error("{url} uses {what}, which this agent cannot read")]
     Unsupported { url: RedactedUrl, what: &'static str },
     #[error("the source is refused: {url} sent more than the limit {limit} of {value}")]
-    Limit { url: RedactedUrl, limit: &'static str, value: u64 },
+    Limit { url: RedactedUrl, limit: Bound, value: u64 },
     #[error("the workspace {path:?} of this pod could not be used")]
     Workspace {
         path: String,
@@ -100,7 +101,7 @@ impl Classified for GitError {
             Self::Workspace { .. } | Self::WorkspaceFull { .. } => {
                 "the workspace needs to be a writable directory with room for the repository's objects: see workspace"
             }
-            Self::Limit { .. } => "a larger limit can be set with the flag of this name",
+            Self::Limit { limit: Bound { flag: Some(_), .. }, .. } => "raise the limit if the repository can be trusted",
             Self::Tree(cause) => return cause.hint(),
             _ => return None,
         };

@@ -15,7 +15,7 @@ use super::{GitError, GitUrl, ffi, transport_http, url};
 use crate::event::SourceProgress;
 use crate::model::TreePath;
 use crate::net::{BlockingClient, Credential};
-use crate::support::limits::Limits;
+use crate::support::limits::{GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, Limits, OBJECT_BYTES, SOURCE_BYTES};
 
 /// How often progress is told; whether to go on is asked at every object.
 const EVERY: Duration = Duration::from_millis(100);
@@ -202,7 +202,7 @@ impl<'a> Attempt<'a> {
         match Local::of(&problem) {
             Some(Local::Full) => return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() },
             Some(Local::TooLarge) => {
-                return GitError::Limit { url: url(), limit: "object-bytes", value: self.options.limits.object_bytes };
+                return GitError::Limit { url: url(), limit: OBJECT_BYTES, value: self.options.limits.object_bytes };
             }
             None => {}
         }
@@ -255,12 +255,11 @@ impl<'a, 'p> Meter<'a, 'p> {
         self.received = stats.received_bytes() as u64;
         let objects = stats.total_objects() as u64;
         let over = |limit, value| Some(GitError::Limit { url: self.attempt.options.url.redacted(), limit, value });
-        // Commits, trees and tags come on top of the files.
-        let most_objects = limits.source_entries.saturating_mul(4);
+        let most_objects = limits.source_entries.saturating_mul(GIT_OBJECTS_PER_ENTRY);
         if self.received > limits.source_bytes {
-            self.stopped = over("source-bytes", limits.source_bytes);
+            self.stopped = over(SOURCE_BYTES, limits.source_bytes);
         } else if objects > most_objects {
-            self.stopped = over("source-entries", limits.source_entries);
+            self.stopped = over(GIT_OBJECTS, most_objects);
         } else if self.attempt.net.is_cancelled() || !self.tell(stats) {
             self.stopped = Some(GitError::Cancelled);
         }

@@ -9,6 +9,7 @@ use super::names;
 use crate::model::TreePath;
 use crate::model::path::MAX_NAME;
 use crate::model::tree::TreeError;
+use crate::support::limits::OBJECT_BYTES;
 
 /// Bytes of one tree object: a directory of a million names.
 const TREE_BYTES: u64 = 256 << 20;
@@ -66,7 +67,7 @@ impl Objects {
     pub fn size(&self, id: Oid, path: &TreePath, limit: u64) -> Result<u64, TreeError> {
         let size = self.size_of(id, ObjectType::Blob)?;
         if size > limit {
-            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit object-bytes of {limit}")));
+            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit {OBJECT_BYTES} of {limit}")));
         }
         Ok(size)
     }

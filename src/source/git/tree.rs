@@ -15,7 +15,7 @@ use super::{GitError, GitUrl};
 use crate::model::TreePath;
 use crate::model::path::{MAX_DEPTH, MAX_PATH};
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
-use crate::support::limits::Limits;
+use crate::support::limits::{Bound, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
 
 /// Submodules named in a notice.
 const NAMED: usize = 3;
@@ -226,14 +226,14 @@ impl Walker<'_, '_> {
         let limits = &self.tree.limits;
         self.entries += 1;
         self.bytes = self.bytes.saturating_add(entry.size());
-        let over = |what: &str, limit: u64| {
+        let over = |what: Bound, limit: u64| {
             Err(TreeError::refused(&entry.path, format!("with it the source has more than the limit {what} of {limit}")))
         };
         if self.entries > limits.source_entries {
-            return over("source-entries", limits.source_entries);
+            return over(SOURCE_ENTRIES, limits.source_entries);
         }
         if self.bytes > limits.source_bytes {
-            return over("source-bytes", limits.source_bytes);
+            return over(SOURCE_BYTES, limits.source_bytes);
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ fn g11_depth_and_bombs_end_at_a_limit() {
     let mut trial = Trial::new(&serve(&repo));
     trial.options.limits.source_entries = 10_000;
     let error = trial.run().unwrap().walk(&mut |_| Ok(Walk::Enter)).unwrap_err();
-    assert!(error.to_string().contains("source-entries"), "{error}");
+    assert!(error.to_string().contains("--limit-source-entries"), "{error}");
 }
 
 #[test]
