@@ -57,6 +57,15 @@ pub const SETTABLE: [Bound; 4] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, CO
 pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
 pub const GIT_OBJECTS_PER_ENTRY: u64 = 4;
 
+/// Bytes of memory for one piece of a pack, above all for the base of a delta: three of them may be held at once. Servers make
+/// no deltas of files over their `core.bigFileThreshold`, and such files are not held while a pack comes in.
+pub const GIT_PIECE: Bound = fixed("bytes in memory for one delta of a pack");
+pub const GIT_PIECE_BYTES: u64 = 128 << 20;
+
+/// Bytes of a commit or an annotated tag.
+pub const GIT_COMMIT: Bound = fixed("bytes of a commit or tag");
+pub const GIT_COMMIT_BYTES: u64 = 1 << 20;
+
 /// Bytes of a git server's list of refs: half a million of them.
 pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
 pub const GIT_REFS_BYTES: u64 = 64 << 20;

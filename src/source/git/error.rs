@@ -4,7 +4,7 @@ use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
-use crate::support::limits::Bound;
+use crate::support::limits::{Bound, GIT_PIECE};
 
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,7 @@ impl Classified for GitError {
             Self::Workspace { .. } | Self::WorkspaceFull { .. } => {
                 "the workspace needs to be a writable directory with room for the repository's objects: see workspace"
             }
+            Self::Limit { limit: GIT_PIECE, .. } => "let the server make no deltas of files this large: its core.bigFileThreshold",
             Self::Limit { limit: Bound { flag: Some(_), .. }, .. } => "raise the limit if the repository can be trusted",
             Self::Tree(cause) => return cause.hint(),
             _ => return None,
