@@ -66,6 +66,11 @@ pub const GIT_PIECE_BYTES: u64 = 128 << 20;
 pub const GIT_COMMIT: Bound = fixed("bytes of a commit or tag");
 pub const GIT_COMMIT_BYTES: u64 = 1 << 20;
 
+/// Bytes of all tree objects on the way to one directory, held together while a commit is walked: a directory of a million names
+/// has some 50 MB.
+pub const GIT_TREES: Bound = fixed("bytes of the tree objects down to one directory");
+pub const GIT_TREES_BYTES: u64 = 64 << 20;
+
 /// Bytes of a git server's list of refs: half a million of them.
 pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
 pub const GIT_REFS_BYTES: u64 = 64 << 20;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
 use super::commit::Commit;
@@ -222,16 +222,17 @@ impl<'a> Attempt<'a> {
             let (limit, value) = piece(&self.options.limits);
             return self.over(limit, value);
         }
-        if is_full(&problem) {
+        if is_full(error.class(), &problem) {
             return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() };
         }
         GitError::Broken { url: url(), problem, said: self.session.said() }
     }
 }
 
-/// What libgit2 says in text alone: strerror's words behind an OS error.
-fn is_full(message: &str) -> bool {
-    message.contains("No space left on device") || message.contains("Disk quota exceeded")
+/// Whether this pod's own disk is full: libgit2 says it in text alone, in strerror's words behind an error of the system. A
+/// server whose disk is full says the same words, as an error of the network.
+fn is_full(class: ErrorClass, message: &str) -> bool {
+    class == ErrorClass::Os && (message.contains("No space left on device") || message.contains("Disk quota exceeded"))
 }
 
 /// What one piece of the pack may take in memory. libgit2's tables of objects are such pieces, too.
@@ -299,6 +300,18 @@ impl<'a, 'p> Meter<'a, 'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_of_this_pod_is_told_from_the_servers() {
+        for (class, message, want) in [
+            (ErrorClass::Os, "cannot extend packfile '/w/pack': No space left on device", true),
+            (ErrorClass::Os, "failed to write object: Disk quota exceeded", true),
+            (ErrorClass::Net, "remote error: upload-pack: write failed: No space left on device", false),
+            (ErrorClass::Indexer, "early EOF", false),
+        ] {
+            assert_eq!(is_full(class, message), want, "{message}");
+        }
+    }
 
     #[test]
     fn a_piece_of_a_pack_is_bounded_by_what_a_pod_can_hold() {

@@ -7,7 +7,7 @@ use crate::model::tree::{Kind, SourceTree, TreeError, Walk};
 use crate::model::{Classified, Reason};
 use crate::source::git::GitError;
 use crate::source::git::trial::{Repo, Trial, noise, serve};
-use crate::support::limits;
+use crate::support::limits::{self, Limits};
 
 fn id(hex: &str) -> Vec<u8> {
     git2::Oid::from_str(hex).unwrap().as_bytes().to_owned()
@@ -71,6 +71,41 @@ fn g11_depth_and_bombs_end_at_a_limit() {
     trial.options.limits.source_entries = 10_000;
     let error = trial.run().unwrap().walk(&mut |_| Ok(Walk::Enter)).unwrap_err();
     assert!(error.to_string().contains("--limit-source-entries"), "{error}");
+}
+
+/// A chain of directories, each with so many files beside the next, which comes first in the order of names.
+fn nested(repo: &Repo, depth: usize, beside: usize, name: &str) {
+    let blob = id(&repo.git_in(&["hash-object", "-w", "--stdin"], b"x"));
+    let files: Vec<u8> = (0..beside).flat_map(|n| line("100644", format!("{name}{n:06}").as_bytes(), &blob)).collect();
+    let mut tree = files.clone();
+    for _ in 0..depth {
+        let below = repo.git_in(&["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &tree);
+        tree = [line("40000", b"a", &id(&below)), files.clone()].concat();
+    }
+    repo.commit_tree(&tree);
+}
+
+#[test]
+fn g11_what_is_held_of_nested_directories_is_counted_before_it_is_entered() {
+    let refused = |trial: &Trial, most: usize, bound: &str| {
+        let (tree, mut shown) = (trial.run().unwrap(), 0);
+        let error = tree.walk(&mut |_| {
+            shown += 1;
+            Ok(Walk::Enter)
+        });
+        let error = error.unwrap_err();
+        assert!(matches!(error, TreeError::Refused { .. }) && error.to_string().contains(bound), "{error}");
+        assert!(shown <= most, "{shown} entries were shown, and the rest of their directories held");
+    };
+    let repo = Repo::new();
+    nested(&repo, 20, 1000, "f");
+    let mut trial = Trial::new(&serve(&repo));
+    trial.options.limits.source_entries = 5000;
+    refused(&trial, 4, "--limit-source-entries");
+    // Three of these are more bytes than may be held, though few names.
+    nested(&repo, 6, 100_000, &"x".repeat(200));
+    trial.options.limits = Limits::default();
+    refused(&trial, 2, "down to one directory");
 }
 
 #[test]
