@@ -77,6 +77,11 @@ impl GitTree {
         &self.notices
     }
 
+    #[cfg(test)]
+    pub(super) fn directories_kept(&self) -> usize {
+        self.checkout.held()
+    }
+
     pub(super) fn add_notice(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
