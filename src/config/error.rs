@@ -17,8 +17,6 @@ pub enum ConfigError {
     NotPermitted { path: String, what: String, permission: String },
     #[error("{path}: {forbidden}")]
     Forbidden { path: String, forbidden: Forbidden },
-    #[error("{path}: {file} lies outside of what the operator allows to be read")]
-    OutsideRoots { path: String, file: String },
     #[error("{path}: the file {file:?} cannot be read by this pod: {what}")]
     Unreadable { path: String, file: String, what: String },
 }
@@ -44,7 +42,6 @@ impl ConfigError {
             | Self::NotBuilt { path, .. }
             | Self::NotPermitted { path, .. }
             | Self::Forbidden { path, .. }
-            | Self::OutsideRoots { path, .. }
             | Self::Unreadable { path, .. } => path,
         }
     }
@@ -54,7 +51,7 @@ impl Classified for ConfigError {
     fn reason(&self) -> Reason {
         match self {
             Self::Document { .. } | Self::Invalid { .. } | Self::NotBuilt { .. } | Self::Unreadable { .. } => Reason::RequestInvalid,
-            Self::NotPermitted { .. } | Self::Forbidden { .. } | Self::OutsideRoots { .. } => Reason::NotPermitted,
+            Self::NotPermitted { .. } | Self::Forbidden { .. } => Reason::NotPermitted,
         }
     }
 
@@ -66,8 +63,7 @@ impl Classified for ConfigError {
             Self::NotPermitted { permission, .. } => {
                 Some(format!("the operator gives it with --allow {permission}, or PODWRIGHT_ALLOW={permission}"))
             }
-            Self::Forbidden { .. } => Some("name a file of the workspace or of a volume mounted for this".into()),
-            Self::OutsideRoots { .. } => Some("the operator names the directories with --allow-path, or PODWRIGHT_ALLOW_PATH".into()),
+            Self::Forbidden { forbidden, .. } => Some(forbidden.fix()),
             Self::Unreadable { .. } => Some("mount it where the variable or flag says, readable by the pod's user".into()),
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::context::dockerfile::frontend::{Allowed, frontend_allowed};
 use crate::model::Reference;
-use crate::support::guard::{Guard, resolve};
+use crate::support::guard::{Forbidden, Guard};
 
 use super::error::{ConfigError, did_you_mean, shown};
 
@@ -24,7 +24,6 @@ pub struct Policy {
     /// `RUN` steps in the node's network.
     pub host_network: bool,
     frontends: Vec<Allowed>,
-    roots: Vec<PathBuf>,
     guard: Guard,
 }
 
@@ -50,7 +49,7 @@ impl Policy {
         if !directory.starts_with('/') {
             return Err(ConfigError::invalid(from, "names a directory that is not absolute", "write it from the root on"));
         }
-        self.roots.push(resolve(Path::new(directory)));
+        self.guard.add_root(Path::new(directory));
         Ok(())
     }
 
@@ -71,30 +70,27 @@ impl Policy {
 
     /// Where a file or secret directory really is that a request wants read, if it may be.
     pub fn readable_file(&self, field: &str, path: &str) -> Result<PathBuf, ConfigError> {
-        let real = self.guard.file(plain(field, path)?).map_err(|forbidden| ConfigError::Forbidden { path: field.into(), forbidden })?;
-        self.within_roots(field, path, real)
+        self.guard.file(plain(field, path)?).map_err(|forbidden| ConfigError::Forbidden { path: field.into(), forbidden })
     }
 
     /// The same for a directory of which everything is read.
     pub fn readable_tree(&self, field: &str, path: &str) -> Result<PathBuf, ConfigError> {
-        let real = self.guard.tree(plain(field, path)?).map_err(|forbidden| ConfigError::Forbidden { path: field.into(), forbidden })?;
-        self.within_roots(field, path, real)
+        self.guard.tree(plain(field, path)?).map_err(|forbidden| ConfigError::Forbidden { path: field.into(), forbidden })
     }
 
     /// Where a file is to be written that a request names. Devices may be: `/dev/termination-log` is one place for it.
     pub fn writable(&self, field: &str, path: &str) -> Result<PathBuf, ConfigError> {
         let path = plain(field, path)?;
-        match self.guard.file(path) {
-            Err(forbidden) if forbidden.place != Path::new("/dev") => Err(ConfigError::Forbidden { path: field.into(), forbidden }),
-            _ => Ok(path.to_owned()),
+        match self.guard.writable(path) {
+            Ok(()) => Ok(path.to_owned()),
+            Err(Forbidden::Place { place, .. }) if place == Path::new("/dev") => Ok(path.to_owned()),
+            Err(forbidden) => Err(ConfigError::Forbidden { path: field.into(), forbidden }),
         }
     }
 
-    fn within_roots(&self, field: &str, path: &str, real: PathBuf) -> Result<PathBuf, ConfigError> {
-        if self.roots.is_empty() || self.roots.iter().any(|root| real.starts_with(root)) {
-            return Ok(real);
-        }
-        Err(ConfigError::OutsideRoots { path: field.into(), file: shown(path) })
+    /// Judges what is opened later on, links inside of directories included.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The permissions as the operator would write them, for `plan`.
@@ -107,7 +103,7 @@ impl Policy {
 
     /// The directories that files may be read from; empty where there is no such bound.
     pub fn roots(&self) -> &[PathBuf] {
-        &self.roots
+        self.guard.roots()
     }
 }
 

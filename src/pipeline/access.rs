@@ -74,7 +74,7 @@ impl Access {
         settings: &Settings,
         services: &Services,
     ) -> Result<Self, AccessError> {
-        let secrets = secret.map(|path| SecretDir::new(path).read()).transpose()?.unwrap_or_default();
+        let secrets = secret.map(|path| SecretDir::new(path, settings.policy.guard().clone()).read()).transpose()?.unwrap_or_default();
         let client = Client::new(&connector(&settings.ambient, &secrets)?)?;
         let credential = match Origin::of(url) {
             Some(origin) => credential(origin, url, &secrets, written, token, services)?,

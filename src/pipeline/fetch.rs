@@ -133,7 +133,7 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         }
         ArchiveFrom::Path(path) => {
             options.identity = path.display().to_string();
-            Box::new(archive::open(path).map_err(SourceError::from)?)
+            Box::new(archive::open(path, settings.policy.guard()).map_err(SourceError::from)?)
         }
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
     };

@@ -16,7 +16,7 @@ pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain 
         let mut hosts: Vec<String> =
             settings.push.iter().flat_map(|push| &push.destinations).map(|reference| reference.host().to_owned()).collect();
         hosts.dedup();
-        sources.push(Source::Directory { path: path.clone(), hosts });
+        sources.push(Source::Directory { secret: SecretDir::new(path, settings.policy.guard().clone()), hosts });
     }
     sources.extend(ambient.docker_auth_config.clone().map(Source::Inline));
     let given = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
@@ -26,7 +26,8 @@ pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain 
 
 /// For reading tags back from this pod. The CA that lies beside the registry's credential counts here, too.
 pub fn client(settings: &Settings, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
-    let secrets = settings.registry_secret.as_deref().map(|path| SecretDir::new(path).read()).transpose()?.unwrap_or_default();
+    let secrets = settings.registry_secret.as_deref().map(|path| SecretDir::new(path, settings.policy.guard().clone()).read());
+    let secrets = secrets.transpose()?.unwrap_or_default();
     let options = Options {
         net: connector(&settings.ambient, &secrets)?,
         plain_http: settings.policy.insecure_registries.clone(),

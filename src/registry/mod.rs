@@ -24,6 +24,7 @@ pub use manifest::RemoteImage;
 
 use crate::model::{Classified, Reason, Reference};
 use crate::net::NetError;
+use crate::support::secretdir::SecretError;
 
 /// Why a credential could not be had, or a tag not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum RegistryError {
     /// A file or variable that holds credentials is there and cannot be used. Never says what is in it.
     #[error("the registry credentials in {place} cannot be used: {problem}")]
     Secret { place: String, problem: String },
+    /// The secret's directory or file cannot be used at all.
+    #[error(transparent)]
+    Unusable(#[from] SecretError),
     #[error("this pod's TLS settings for registries cannot be used")]
     Settings(#[source] NetError),
     #[error("the only credential for {host} is kept by the helper docker-credential-{helper}, and this version runs no helpers")]
@@ -80,6 +84,7 @@ impl RegistryError {
 impl Classified for RegistryError {
     fn reason(&self) -> Reason {
         match self {
+            Self::Unusable(error) => error.reason(),
             Self::Secret { .. } | Self::Settings(_) | Self::Helper { .. } => Reason::SecretInvalid,
             Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Tls { .. } => Reason::PushUnavailable,
             Self::Auth { .. } => Reason::PushAuth,
@@ -91,6 +96,7 @@ impl Classified for RegistryError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Unusable(error) => return error.hint(),
             Self::Helper { host, .. } => {
                 return Some(format!("put a user and password or a token for {host} into a secret of type kubernetes.io/dockerconfigjson"));
             }

@@ -1,4 +1,5 @@
-//! The places whose files no request may name: the kernel's, the devices, and the pod's own identity.
+//! The places whose files no request may name: the kernel's, the devices, and the pod's own identity; and the operator's roots,
+//! where there are any, outside of which nothing may be read.
 //!
 //! A path is judged by where it really leads, links and `..` included, and what was opened is judged once more by the
 //! file itself. This module never opens anything that was named.
@@ -18,18 +19,30 @@ const MOST_LINKS: u32 = 40;
 
 /// A path that leads to where nobody's request may look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} leads into {}, which no request may name", path.display(), place.display())]
-pub struct Forbidden {
-    /// The path as it was written.
-    pub path: PathBuf,
-    /// The forbidden place.
-    pub place: PathBuf,
+pub enum Forbidden {
+    /// `path` is as it was written.
+    #[error("{} leads into {}, which no request may name", path.display(), place.display())]
+    Place { path: PathBuf, place: PathBuf },
+    #[error("{} lies outside of what the operator allows to be read", path.display())]
+    Outside { path: PathBuf },
 }
 
-/// Knows the forbidden places. `Guard::default()` is the one every run uses.
+impl Forbidden {
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Place { .. } => "name a file of the workspace or of a volume mounted for this".into(),
+            Self::Outside { .. } => "the operator names the directories with --allow-path, or PODWRIGHT_ALLOW_PATH".into(),
+        }
+    }
+}
+
+/// Knows the forbidden places and the operator's roots. Every run starts from `Guard::default()`, which has no roots: all but
+/// the forbidden places may be read.
 #[derive(Clone, Debug)]
 pub struct Guard {
     places: Vec<PathBuf>,
+    roots: Vec<PathBuf>,
 }
 
 impl Default for Guard {
@@ -49,15 +62,42 @@ impl Guard {
             }
             all.push(place);
         }
-        Self { places: all }
+        Self { places: all, roots: Vec::new() }
+    }
+
+    /// From now on files are read only below this directory, and those named before.
+    pub fn add_root(&mut self, directory: &Path) {
+        self.roots.push(resolve(directory));
+    }
+
+    /// The directories below which files may be read; empty where there is no such bound.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
     }
 
     /// Where a named file really is, if it may be read. It need not be there.
     pub fn file(&self, path: &Path) -> Result<PathBuf, Forbidden> {
         let real = resolve(path);
+        self.judge(&real, path).map(|()| real)
+    }
+
+    /// That a file is in none of the forbidden places; roots bound what is read, not what is written.
+    pub fn writable(&self, path: &Path) -> Result<(), Forbidden> {
+        self.judge_place(&resolve(path), path)
+    }
+
+    fn judge(&self, real: &Path, path: &Path) -> Result<(), Forbidden> {
+        self.judge_place(real, path)?;
+        if self.roots.is_empty() || self.roots.iter().any(|root| real.starts_with(root)) {
+            return Ok(());
+        }
+        Err(Forbidden::Outside { path: path.to_owned() })
+    }
+
+    fn judge_place(&self, real: &Path, path: &Path) -> Result<(), Forbidden> {
         match self.places.iter().find(|place| real.starts_with(place)) {
-            Some(place) => Err(Forbidden { path: path.to_owned(), place: place.clone() }),
-            None => Ok(real),
+            Some(place) => Err(Forbidden::Place { path: path.to_owned(), place: place.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -65,7 +105,7 @@ impl Guard {
     pub fn tree(&self, path: &Path) -> Result<PathBuf, Forbidden> {
         let real = self.file(path)?;
         match self.places.iter().find(|place| place.starts_with(&real) && place.exists()) {
-            Some(place) => Err(Forbidden { path: path.to_owned(), place: place.clone() }),
+            Some(place) => Err(Forbidden::Place { path: path.to_owned(), place: place.clone() }),
             None => Ok(real),
         }
     }
@@ -73,10 +113,7 @@ impl Guard {
     /// Judges what was opened under a name, whatever the name leads to by now.
     pub fn opened(&self, file: &File, path: &Path) -> Result<(), Forbidden> {
         let real = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_else(|_| resolve(path));
-        match self.places.iter().find(|place| real.starts_with(place)) {
-            Some(place) => Err(Forbidden { path: path.to_owned(), place: place.clone() }),
-            None => Ok(()),
-        }
+        self.judge(&real, path)
     }
 }
 
@@ -161,5 +198,23 @@ mod tests {
         let plain = dir.path().join("plain");
         fs::write(&plain, "x").unwrap();
         assert!(Guard::default().opened(&File::open(&plain).unwrap(), &plain).is_ok());
+    }
+
+    #[test]
+    fn roots_bound_what_is_read_and_what_was_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, outside) = (dir.path().join("in"), dir.path().join("in-evil"));
+        for place in [&inside, &outside] {
+            fs::create_dir(place).unwrap();
+            fs::write(place.join("file"), "x").unwrap();
+        }
+        symlink(outside.join("file"), inside.join("link")).unwrap();
+        let mut guard = Guard::default();
+        guard.add_root(&inside);
+        for (path, want) in [(inside.join("file"), true), (inside.join("link"), false), (outside.join("file"), false)] {
+            assert_eq!(guard.file(&path).is_ok(), want, "{}", path.display());
+            assert_eq!(guard.opened(&File::open(&path).unwrap(), &path).is_ok(), want, "{}", path.display());
+        }
+        assert!(guard.writable(&outside.join("result.json")).is_ok());
     }
 }

@@ -29,5 +29,6 @@ mod own_image;
 mod races;
 mod registries;
 mod requests;
+mod secrets_and_stdin;
 mod stopping;
 mod table;

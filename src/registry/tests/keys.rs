@@ -12,7 +12,9 @@ use serde_json::json;
 use crate::model::keychain::{Credential, Keychain};
 use crate::model::{Classified, Reason, Reference};
 use crate::registry::{DockerKeychain, RegistryError, Source, config_path};
+use crate::support::guard::Guard;
 use crate::support::redact::Redactor;
+use crate::support::secretdir::SecretDir;
 
 fn auth(pair: &str) -> String {
     STANDARD.encode(pair)
@@ -20,6 +22,10 @@ fn auth(pair: &str) -> String {
 
 fn keychain(sources: Vec<Source>) -> DockerKeychain {
     DockerKeychain::new(sources, Arc::default())
+}
+
+fn secret(directory: &Path) -> SecretDir {
+    SecretDir::new(directory, Guard::default())
 }
 
 fn inline(document: &serde_json::Value) -> DockerKeychain {
@@ -147,7 +153,7 @@ fn what_cannot_be_read_is_refused_by_place_and_never_by_content() {
         fs::write(&path, &document).unwrap();
         for (source, place) in [
             (Source::File(path.clone()), path.to_str().unwrap()),
-            (Source::Directory { path: directory.path().into(), hosts: vec![] }, path.to_str().unwrap()),
+            (Source::Directory { secret: secret(directory.path()), hosts: vec![] }, path.to_str().unwrap()),
             (Source::Inline(SecretString::from(document.clone())), "DOCKER_AUTH_CONFIG"),
         ] {
             let error = keychain(vec![source]).for_host("another.example.com").unwrap_err();
@@ -191,7 +197,7 @@ fn a_mounted_secret_is_read_in_each_of_its_forms() {
         directory
     };
     let at = |directory: &Path, host: &str| {
-        let source = Source::Directory { path: directory.into(), hosts: vec!["Bound.example.com:5000".into()] };
+        let source = Source::Directory { secret: secret(directory), hosts: vec!["Bound.example.com:5000".into()] };
         word(keychain(vec![source]).for_host(host))
     };
     let config = json!({"auths": {"a.b": {"auth": auth("user:pass-word")}}}).to_string();
@@ -206,14 +212,14 @@ fn a_mounted_secret_is_read_in_each_of_its_forms() {
         assert_eq!(at(pair.path(), stranger), "nothing", "{stranger}");
     }
     for (files, problem) in [
-        (vec![("username", "user".to_owned())], "no password"),
-        (vec![("password", "pass-word".to_owned())], "no username"),
+        (vec![("username", "user".to_owned())], "without a password"),
+        (vec![("password", "pass-word".to_owned())], "without a username"),
         (vec![("username", "user".to_owned()), ("password", "\n".to_owned())], "empty"),
         (vec![("token", "t".to_owned())], "none of"),
     ] {
         assert!(at(write(&files).path(), "a.b").contains(problem), "{files:?}");
     }
-    assert!(at(Path::new("/no/such/place"), "a.b").contains("not a directory"));
+    assert!(at(Path::new("/no/such/place"), "a.b").contains("is not there in this pod"));
     let large = write(&[("config.json", " ".repeat((1 << 20) + 1))]);
     assert!(at(large.path(), "a.b").contains("1048576 bytes"));
     let strange = tempfile::tempdir().unwrap();

@@ -16,7 +16,9 @@ use crate::model::keychain::{Credential, Keychain};
 use crate::model::{Classified, Digest, Reason, Reference};
 use crate::net::{self, SystemRoots, Trust};
 use crate::registry::{Client, DockerKeychain, Options, RegistryError, Source};
+use crate::support::guard::Guard;
 use crate::support::redact::Redactor;
+use crate::support::secretdir::SecretDir;
 
 const PASSWORD: &str = "p@ss: wörd/1";
 
@@ -110,7 +112,7 @@ async fn a_pushed_tag_is_read_back_as_it_is() {
     fs::create_dir(&secret).unwrap();
     fs::write(secret.join("username"), "user\n").unwrap();
     fs::write(secret.join("password"), PASSWORD).unwrap();
-    let source = Source::Directory { path: secret, hosts: vec![registry.host.clone()] };
+    let source = Source::Directory { secret: SecretDir::new(secret, Guard::default()), hosts: vec![registry.host.clone()] };
     let redactor = Arc::new(Redactor::default());
     let keychain = DockerKeychain::new(vec![source], Arc::clone(&redactor));
     let credential = keychain.resolve(&registry.name("team/web:1.2")).unwrap().unwrap();

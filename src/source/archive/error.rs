@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
+use crate::support::guard::Forbidden;
 use crate::support::limits::Bound;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,8 @@ pub enum ArchiveError {
         #[source]
         cause: io::Error,
     },
+    #[error("the archive is not read: {0}")]
+    Forbidden(#[from] Forbidden),
     /// The reader that was handed in failed: the connection, or the file.
     #[error("the archive could not be read to its end: it broke off after {bytes} bytes")]
     Input {
@@ -105,6 +108,7 @@ impl Classified for ArchiveError {
         match self {
             Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
             Self::NoSubdir(_) | Self::NotFound { .. } | Self::Answer { .. } => Reason::SourceNotFound,
+            Self::Forbidden(_) => Reason::NotPermitted,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } | Self::Input { .. } => Reason::SourceUnavailable,
@@ -123,6 +127,7 @@ impl Classified for ArchiveError {
             Self::Workspace { cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {
                 "the whole archive is kept in the workspace, decompressed: give it more room, or name another"
             }
+            Self::Forbidden(forbidden) => return Some(forbidden.fix()),
             Self::Workspace { .. } => "the workspace has to be a directory that the agent's user can write",
             Self::Net { cause, .. } => return cause.hint(),
             Self::Auth { authenticated: false, .. } => "give the credential in source.archive.secret, or use a presigned URL",

@@ -32,6 +32,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Digest, TreePath};
+use crate::support::guard::Guard;
 use crate::support::limits::Limits;
 
 pub use download::{Download, download};
@@ -89,10 +90,11 @@ pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     ArchiveTree::new(received, index, options)
 }
 
-/// Opens an archive of this pod's file system. Links on the way are the request's business, and followed.
-pub fn open(path: &Path) -> Result<File, ArchiveError> {
+/// Opens an archive of this pod's file system. Links on the way are followed; the guard judges where they led.
+pub fn open(path: &Path, guard: &Guard) -> Result<File, ArchiveError> {
     let failed = |cause| ArchiveError::Open { path: path.to_owned(), cause };
     let file = File::open(path).map_err(failed)?;
+    guard.opened(&file, path)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }

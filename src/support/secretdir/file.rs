@@ -26,7 +26,7 @@ pub fn check_directory(path: &Path) -> Result<(), SecretError> {
 pub fn read(path: &Path, guard: &Guard) -> Result<Option<Vec<u8>>, SecretError> {
     let file = match open(path) {
         Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         Err(cause) => return Err(failed(path, cause)),
     };
     guard.opened(&file, path)?;

@@ -4,9 +4,10 @@
 //! under a running pod. No error shows a value, and nothing here knows which host a secret is for, but for
 //! `.git-credentials`, whose lines say it themselves.
 
-mod file;
+pub mod file;
 mod stored;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,12 @@ pub use stored::StoredCredential;
 
 /// What a secret directory can hold that this version uses, for error texts.
 const KNOWN: &str = "username and password, token or bearerToken, .dockerconfigjson, config.json, .dockercfg, .git-credentials, ca.crt";
+
+/// Docker's documents, in the order they are asked (Kubernetes: `kubernetes.io/dockerconfigjson`, `dockercfg`).
+pub const DOCKER_KEYS: [&str; 3] = [".dockerconfigjson", "config.json", ".dockercfg"];
+
+/// How often a directory is read that was changed meanwhile: the kubelet changes one about once a minute.
+const MOST_READINGS: u32 = 3;
 
 /// Keys that are known, and used by a later version.
 const LATER: [&str; 6] = ["tls.crt", "tls.key", "ssh-privatekey", "ssh", "identity", "known_hosts"];
@@ -56,6 +63,7 @@ impl SecretError {
             Self::NotADirectory { .. } => "name the directory that holds the secret's keys as files".into(),
             Self::Denied { .. } => "give the pod's user access: the volume's defaultMode, or the pod's fsGroup".into(),
             Self::NotBuilt { .. } | Self::Empty { .. } => format!("it can hold {KNOWN}"),
+            Self::Forbidden(forbidden) => forbidden.fix(),
             _ => return None,
         })
     }
@@ -68,10 +76,8 @@ pub struct Secrets {
     pub basic: Option<(String, SecretString)>,
     /// `token`, or `bearerToken`.
     pub token: Option<SecretString>,
-    /// `.dockerconfigjson`, or `config.json`: Docker's configuration, JSON.
-    pub docker_config: Option<SecretString>,
-    /// `.dockercfg`: the older form, a map of hosts alone, JSON.
-    pub docker_cfg: Option<SecretString>,
+    /// Docker's documents by their keys, in the order of [`DOCKER_KEYS`]; nothing is known of their content.
+    pub docker: Vec<(&'static str, SecretString)>,
     /// `ca.crt`, or `ca-bundle.crt`: PEM, to be trusted besides the usual roots.
     pub ca: Option<Vec<u8>>,
     /// The lines of `.git-credentials`.
@@ -80,12 +86,7 @@ pub struct Secrets {
 
 impl Secrets {
     fn is_empty(&self) -> bool {
-        self.basic.is_none()
-            && self.token.is_none()
-            && self.docker_config.is_none()
-            && self.docker_cfg.is_none()
-            && self.ca.is_none()
-            && self.stored.is_empty()
+        self.basic.is_none() && self.token.is_none() && self.docker.is_empty() && self.ca.is_none() && self.stored.is_empty()
     }
 
     /// The line of `.git-credentials` for this URL's origin; where the URL names a user, for that user.
@@ -96,7 +97,7 @@ impl Secrets {
     }
 }
 
-/// A directory that holds a secret. Holds a path, no values.
+/// A directory that holds a secret. Holds a path, no values; every file is judged by the guard when it is open.
 #[derive(Clone, Debug)]
 pub struct SecretDir {
     path: PathBuf,
@@ -104,8 +105,8 @@ pub struct SecretDir {
 }
 
 impl SecretDir {
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), guard: Guard::default() }
+    pub fn new(path: impl Into<PathBuf>, guard: Guard) -> Self {
+        Self { path: path.into(), guard }
     }
 
     pub fn path(&self) -> &Path {
@@ -116,20 +117,56 @@ impl SecretDir {
     pub fn read(&self) -> Result<Secrets, SecretError> {
         self.guard.file(&self.path)?;
         file::check_directory(&self.path)?;
+        let mut keys = Keys { directory: self.version(), guard: &self.guard };
+        for _ in 1..MOST_READINGS {
+            let read = keys.read();
+            let now = self.version();
+            if now == keys.directory {
+                return read;
+            }
+            keys.directory = now;
+        }
+        keys.read()
+    }
+
+    /// Kubernetes' atomic writer (kubelet, `AtomicWriter`) changes a mounted secret by one rename of the link `..data`: what is
+    /// read through it belongs together. A link that leads out of the directory is not one of its making.
+    fn version(&self) -> PathBuf {
+        let inside = |data: &PathBuf| fs::canonicalize(&self.path).is_ok_and(|directory| data.starts_with(directory));
+        fs::canonicalize(self.path.join("..data")).ok().filter(inside).unwrap_or_else(|| self.path.clone())
+    }
+}
+
+/// The keys of one directory.
+struct Keys<'a> {
+    directory: PathBuf,
+    guard: &'a Guard,
+}
+
+impl Keys<'_> {
+    fn read(&self) -> Result<Secrets, SecretError> {
         let secrets = Secrets {
             basic: self.basic()?,
             token: self.either("token", "bearerToken")?,
-            docker_config: self.either(".dockerconfigjson", "config.json")?,
-            docker_cfg: self.text(".dockercfg")?,
+            docker: self.docker()?,
             ca: self.first_bytes("ca.crt", "ca-bundle.crt")?,
             stored: self.stored()?,
         };
         if secrets.is_empty() { Err(self.nothing_usable()) } else { Ok(secrets) }
     }
 
+    fn docker(&self) -> Result<Vec<(&'static str, SecretString)>, SecretError> {
+        let mut documents = Vec::new();
+        for key in DOCKER_KEYS {
+            let Some(bytes) = self.bytes(key)? else { continue };
+            documents.push((key, SecretString::from(self.utf8(key, bytes)?)));
+        }
+        Ok(documents)
+    }
+
     fn basic(&self) -> Result<Option<(String, SecretString)>, SecretError> {
         use secrecy::ExposeSecret;
-        let malformed = |rule: &str| SecretError::Malformed { path: self.path.clone(), rule: rule.into() };
+        let malformed = |rule: &str| SecretError::Malformed { path: self.directory.clone(), rule: rule.into() };
         match (self.text("username")?, self.text("password")?) {
             (Some(username), Some(password)) => {
                 let username = username.expose_secret().to_owned();
@@ -154,33 +191,36 @@ impl SecretDir {
         let key = ".git-credentials";
         self.bytes(key)?.map_or_else(
             || Ok(Vec::new()),
-            |bytes| stored::parse(&bytes).map_err(|rule| SecretError::Malformed { path: self.path.join(key), rule }),
+            |bytes| stored::parse(&bytes).map_err(|rule| SecretError::Malformed { path: self.directory.join(key), rule }),
         )
     }
 
     fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>, SecretError> {
-        file::read(&self.path.join(key), &self.guard)
+        file::read(&self.directory.join(key), self.guard)
     }
 
-    /// One value: the line end that editors and `echo` leave is not part of it. JSON may have lines, a token may not.
+    fn utf8(&self, key: &str, bytes: Vec<u8>) -> Result<String, SecretError> {
+        String::from_utf8(bytes).map_err(|_| SecretError::Malformed { path: self.directory.join(key), rule: "is not UTF-8".into() })
+    }
+
+    /// One value, on one line: the line end that editors and `echo` leave is not part of it.
     fn text(&self, key: &str) -> Result<Option<SecretString>, SecretError> {
         let Some(bytes) = self.bytes(key)? else { return Ok(None) };
-        let malformed = |rule: &str| SecretError::Malformed { path: self.path.join(key), rule: rule.into() };
-        let mut text = String::from_utf8(bytes).map_err(|_| malformed("is not UTF-8"))?;
+        let malformed = |rule: &str| SecretError::Malformed { path: self.directory.join(key), rule: rule.into() };
+        let mut text = self.utf8(key, bytes)?;
         text.truncate(text.trim_end_matches(['\n', '\r']).len());
         if text.is_empty() {
             return Err(malformed("is empty"));
         }
-        let json = key.starts_with(".docker") || key == "config.json";
-        if !json && text.chars().any(char::is_control) {
+        if text.chars().any(char::is_control) {
             return Err(malformed("holds a line break or another control character within its value"));
         }
         Ok(Some(SecretString::from(text)))
     }
 
     fn nothing_usable(&self) -> SecretError {
-        let later: Vec<&str> = LATER.into_iter().filter(|key| self.path.join(key).exists()).collect();
-        let path = self.path.clone();
+        let later: Vec<&str> = LATER.into_iter().filter(|key| self.directory.join(key).exists()).collect();
+        let path = self.directory.clone();
         if later.is_empty() { SecretError::Empty { path } } else { SecretError::NotBuilt { path, keys: later.join(", ") } }
     }
 }

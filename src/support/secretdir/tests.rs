@@ -1,4 +1,3 @@
-use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use secrecy::ExposeSecret;
@@ -11,7 +10,7 @@ fn with(files: &[(&str, &str)]) -> (tempfile::TempDir, SecretDir) {
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
-    let secret = SecretDir::new(dir.path());
+    let secret = SecretDir::new(dir.path(), Guard::default());
     (dir, secret)
 }
 
@@ -29,8 +28,8 @@ fn every_known_key_is_read_and_its_line_end_dropped() {
     let (username, password) = secrets.basic.unwrap();
     assert_eq!((username.as_str(), password.expose_secret()), ("me", "p w"));
     assert_eq!(secrets.token.unwrap().expose_secret(), "t0k");
-    assert_eq!(secrets.docker_config.unwrap().expose_secret(), "{\n\"auths\": {}}");
-    assert_eq!(secrets.docker_cfg.unwrap().expose_secret(), "{}");
+    let docker: Vec<(&str, &str)> = secrets.docker.iter().map(|(key, text)| (*key, text.expose_secret())).collect();
+    assert_eq!(docker, [(".dockerconfigjson", "{\n\"auths\": {}}\n"), (".dockercfg", "{}")]);
     assert_eq!(secrets.ca.unwrap(), b"-----BEGIN\n");
 }
 
@@ -77,11 +76,62 @@ fn keys_of_later_versions_do_not_stand_in_the_way() {
 #[test]
 fn missing_closed_and_foreign_places_are_told_apart() {
     let (dir, _) = with(&[("file", "x")]);
-    assert!(matches!(SecretDir::new(dir.path().join("none")).read(), Err(SecretError::Missing { .. })));
-    assert!(matches!(SecretDir::new(dir.path().join("file")).read(), Err(SecretError::NotADirectory { .. })));
-    assert!(matches!(SecretDir::new("/proc/self").read(), Err(SecretError::Forbidden(_))));
+    assert!(matches!(SecretDir::new(dir.path().join("none"), Guard::default()).read(), Err(SecretError::Missing { .. })));
+    assert!(matches!(SecretDir::new(dir.path().join("file"), Guard::default()).read(), Err(SecretError::NotADirectory { .. })));
+    assert!(matches!(SecretDir::new("/proc/self", Guard::default()).read(), Err(SecretError::Forbidden(_))));
     symlink("/proc/version", dir.path().join("token")).unwrap();
-    assert!(matches!(SecretDir::new(dir.path()).read(), Err(SecretError::Forbidden(_))));
+    assert!(matches!(SecretDir::new(dir.path(), Guard::default()).read(), Err(SecretError::Forbidden(_))));
+}
+
+/// As the kubelet mounts a secret: the keys are links into `..data`, which is a link to a directory of this version.
+fn mounted(dir: &Path, version: &str, files: &[(&str, &str)]) {
+    let data = dir.join(version);
+    fs::create_dir(&data).unwrap();
+    for (name, content) in files {
+        fs::write(data.join(name), content).unwrap();
+        let _ = symlink(Path::new("..data").join(name), dir.join(name));
+    }
+    symlink(version, dir.join("..data_tmp")).unwrap();
+    fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
+}
+
+#[test]
+fn what_kubernetes_mounts_is_read_as_one_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut guard = Guard::default();
+    guard.add_root(dir.path());
+    let secret = SecretDir::new(dir.path(), guard);
+    for (version, password) in [("..2026_01", "first"), ("..2026_02", "second")] {
+        mounted(dir.path(), version, &[("username", "me"), ("password", password)]);
+        assert_eq!(secret.read().unwrap().basic.unwrap().1.expose_secret(), password);
+    }
+    fs::remove_file(dir.path().join("..data/password")).unwrap();
+    assert!(secret.read().is_err(), "the first version's password is not the second's");
+}
+
+#[test]
+fn no_link_in_a_secret_directory_leads_out_of_what_may_be_read() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("token"), "hush").unwrap();
+    for links in [&[("token", "token")][..], &[("..data", "")], &[("..data", ""), ("token", "token")]] {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, target) in links {
+            symlink(outside.path().join(target), dir.path().join(name)).unwrap();
+        }
+        let mut guard = Guard::default();
+        guard.add_root(dir.path());
+        let read = SecretDir::new(dir.path(), guard).read();
+        let foreign = links.iter().any(|(name, _)| *name == "token");
+        match read.unwrap_err() {
+            SecretError::Forbidden(Forbidden::Outside { .. }) => assert!(foreign, "{links:?}"),
+            SecretError::Empty { .. } => assert!(!foreign, "{links:?}"),
+            other => panic!("{other}"),
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    symlink("/proc/self", dir.path().join("..data")).unwrap();
+    symlink("..data/environ", dir.path().join("config.json")).unwrap();
+    assert!(matches!(SecretDir::new(dir.path(), Guard::default()).read(), Err(SecretError::Forbidden(Forbidden::Place { .. }))));
 }
 
 #[test]

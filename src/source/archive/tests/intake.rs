@@ -174,10 +174,13 @@ fn nothing_is_left_in_the_workspace_not_even_while_it_is_used() {
 fn a_file_is_opened_or_named() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("src.tar"), sample()).unwrap();
-    let file = open(&home.path().join("src.tar")).unwrap();
+    let file = open(&home.path().join("src.tar"), &Guard::default()).unwrap();
     assert_eq!(receive(file, &options(), &mut |_| ControlFlow::Continue(())).unwrap().entries(), 37);
-    assert_eq!(open(&home.path().join("none")).unwrap_err().reason(), Reason::SourceNotFound);
-    assert_eq!(open(home.path()).unwrap_err().reason(), Reason::SourceRefused);
+    assert_eq!(open(&home.path().join("none"), &Guard::default()).unwrap_err().reason(), Reason::SourceNotFound);
+    assert_eq!(open(home.path(), &Guard::default()).unwrap_err().reason(), Reason::SourceRefused);
+    // What the name leads to when it is opened counts, not when the request was read.
+    std::os::unix::fs::symlink("/proc/version", home.path().join("link")).unwrap();
+    assert_eq!(open(&home.path().join("link"), &Guard::default()).unwrap_err().reason(), Reason::NotPermitted);
 }
 
 #[test]
