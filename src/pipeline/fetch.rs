@@ -83,7 +83,8 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
         SourceKind::Git(git) => from_git(git, settings, workspace, services)?,
         SourceKind::Archive(archive) => from_archive(archive, settings, workspace, services)?,
         SourceKind::Directory(directory) => {
-            Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits).map_err(SourceError::from)?)
+            let guard = settings.policy.guard();
+            Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
         }
         SourceKind::Empty => Arc::new(EmptyTree::new()),
     })

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
@@ -106,7 +107,7 @@ impl ArchiveError {
 impl Classified for ArchiveError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
+            Self::Open { cause, .. } => reason_of_io(cause),
             Self::NoSubdir(_) | Self::NotFound { .. } | Self::Answer { .. } => Reason::SourceNotFound,
             Self::Forbidden(_) => Reason::NotPermitted,
             Self::Auth { .. } => Reason::SourceAuth,
@@ -114,7 +115,7 @@ impl Classified for ArchiveError {
             Self::Server { .. } | Self::Input { .. } => Reason::SourceUnavailable,
             Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,
             Self::Digest { .. } | Self::Size { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
-            Self::Open { .. } | Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
+            Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
             Self::Cancelled => Reason::Internal,
         }
     }

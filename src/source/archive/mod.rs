@@ -27,8 +27,9 @@ mod trie;
 mod tests;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Digest, TreePath};
@@ -93,10 +94,12 @@ pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
 /// Opens an archive of this pod's file system. Links on the way are followed; the guard judges where they led.
 pub fn open(path: &Path, guard: &Guard) -> Result<File, ArchiveError> {
     let failed = |cause| ArchiveError::Open { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(failed)?;
+    // A pipe under the name must not keep the run waiting.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     guard.opened(&file, path)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
     }
     Ok(file)
 }

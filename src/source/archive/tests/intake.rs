@@ -178,6 +178,10 @@ fn a_file_is_opened_or_named() {
     assert_eq!(receive(file, &options(), &mut |_| ControlFlow::Continue(())).unwrap().entries(), 37);
     assert_eq!(open(&home.path().join("none"), &Guard::default()).unwrap_err().reason(), Reason::SourceNotFound);
     assert_eq!(open(home.path(), &Guard::default()).unwrap_err().reason(), Reason::SourceRefused);
+    let pipe = home.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let error = open(&pipe, &Guard::default()).unwrap_err();
+    assert_eq!(error.reason(), Reason::SourceRefused);
     // What the name leads to when it is opened counts, not when the request was read.
     std::os::unix::fs::symlink("/proc/version", home.path().join("link")).unwrap();
     assert_eq!(open(&home.path().join("link"), &Guard::default()).unwrap_err().reason(), Reason::NotPermitted);

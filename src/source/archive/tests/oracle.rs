@@ -143,7 +143,7 @@ proptest! {
         command.arg("-C").arg(&root).arg("-xpf").arg(&archive).arg(format!("--strip-components={strip}"));
         let output = command.output().unwrap();
         prop_assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let extracted = DirectoryTree::open(&root, &TreePath::root(), &Limits::default()).unwrap();
+        let extracted = DirectoryTree::open(&root, &TreePath::root(), &Limits::default(), &Guard::default()).unwrap();
         prop_assert_eq!(shown(&tree), shown(&extracted));
     }
 }
