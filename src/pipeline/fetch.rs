@@ -1,5 +1,6 @@
 //! From what the settings name to a tree that can be read.
 
+use std::error::Error;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -71,11 +72,23 @@ pub async fn source(settings: &Arc<Settings>, workspace: &Path, services: &Servi
         tokio::task::spawn_blocking(move || read(&settings, &workspace, &services)).await.unwrap_or(Err(FetchError::Thread))
     };
     let retried = retrying(policy, once, |failed| {
-        let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, failed.error);
+        let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, with_cause(failed.error));
         let hint = Some(format!("it is tried again in {} ms", failed.delay.as_millis()));
         services.events.emit(Event::Notice { message, hint });
     });
     retried.await.map(|(tree, _)| tree)
+}
+
+/// The error, and what is at the bottom of it.
+fn with_cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    match Some(innermost.to_string()).filter(|cause| !error.to_string().contains(cause.as_str())) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
@@ -167,5 +180,22 @@ impl<'a> Beat<'a> {
             self.services.events.emit(Event::SourceProgress(progress));
         }
         !self.services.cancel.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Cause, NetError};
+    use crate::source::archive::ArchiveError;
+
+    #[test]
+    fn a_retry_is_told_with_what_is_at_the_bottom_of_it() {
+        let url = crate::net::RedactedUrl::new(url::Url::parse("https://a.example/x.tgz").unwrap());
+        let net = NetError::Connect { host: "a.example".to_owned(), cause: Cause("connection refused".to_owned()) };
+        let error = FetchError::Source(ArchiveError::Net { url, cause: net }.into());
+        assert_eq!(with_cause(&error), "https://a.example/x.tgz could not be fetched by this pod: connection refused");
+        let alone = FetchError::Source(ArchiveError::Truncated("early".to_owned()).into());
+        assert_eq!(with_cause(&alone), alone.to_string());
     }
 }
