@@ -131,7 +131,10 @@ impl Classified for ArchiveError {
             Self::Forbidden(forbidden) => return Some(forbidden.fix()),
             Self::Workspace { .. } => "the workspace has to be a directory that the agent's user can write",
             Self::Net { cause, .. } => return cause.hint(),
-            Self::Auth { authenticated: false, .. } => "give the credential in source.archive.secret, or use a presigned URL",
+            Self::Auth { authenticated: false, .. } => {
+                "give the credential in source.archive.secret, or use a presigned URL; a secret is shown to the URL's own host only, never to \
+                 where a redirect leads"
+            }
             Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this archive",
             Self::Truncated(_) => "the upload or the file is incomplete: make it again",
             Self::Limit { .. } => "raise the limit if the archive can be trusted",
