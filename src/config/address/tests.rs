@@ -85,7 +85,7 @@ fn a_query_is_kept_for_archives_and_masked_for_people() {
     let url = "https://bucket.example/src.tgz?X-Amz-Signature=hush&flag";
     let (address, _) = parse("f", url, Purpose::Archive, &Policy::default()).unwrap();
     assert_eq!(address.url().as_str(), url);
-    assert_eq!(address.shown(), "https://bucket.example/src.tgz?X-Amz-Signature=…&…");
+    assert_eq!(address.shown(), "https://bucket.example/src.tgz?X-Amz-Signature=[redacted]&[redacted]");
     assert!(!format!("{address:?}").contains("hush"));
 }
 

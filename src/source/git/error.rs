@@ -13,8 +13,6 @@ pub enum GitError {
     Request { field: &'static str, problem: String },
     #[error("{url} is plain http, which the operator has not allowed (plain-http)")]
     PlainHttp { url: RedactedUrl },
-    #[error("a credential for {url} would travel in the clear")]
-    CredentialInTheClear { url: RedactedUrl },
     #[error("{url} has no such repository (status {status}){}", quote(.said.as_deref()))]
     NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{url} is no git repository over smart http: it answered with {got}")]
@@ -66,7 +64,7 @@ fn quote(text: Option<&str>) -> String {
 impl Classified for GitError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Request { .. } | Self::CredentialInTheClear { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
+            Self::Request { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
             Self::PlainHttp { .. } => Reason::NotPermitted,
             Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { exists: false, .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
@@ -95,7 +93,6 @@ impl Classified for GitError {
             }
             Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this repository",
             Self::PlainHttp { .. } => "use https, or let the operator allow plain-http",
-            Self::CredentialInTheClear { .. } => "use https, or leave source.git.secret out",
             Self::Revision { hint, .. } => return hint.clone(),
             Self::Net { cause, .. } => return cause.hint(),
             Self::Workspace { .. } | Self::WorkspaceFull { .. } => {

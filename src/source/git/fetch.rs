@@ -62,15 +62,8 @@ pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(S
 }
 
 fn check(options: &Options) -> Result<(), GitError> {
-    let url = || options.url.redacted();
     let tls = options.url.origin().is_some_and(|origin| origin.is_tls());
-    if !tls && !options.plain_http {
-        return Err(GitError::PlainHttp { url: url() });
-    }
-    if !tls && options.credential.is_some() {
-        return Err(GitError::CredentialInTheClear { url: url() });
-    }
-    Ok(())
+    if tls || options.plain_http { Ok(()) } else { Err(GitError::PlainHttp { url: options.url.redacted() }) }
 }
 
 fn wanted(options: &Options) -> Result<Wanted, GitError> {

@@ -152,7 +152,6 @@ fn what_is_not_allowed_is_not_asked() {
     let mut trial = Trial::new(&server);
     trial.options.plain_http = false;
     fails(&trial, Reason::NotPermitted, "plain-http");
-    fails(&Trial::new(&server).knowing("password"), Reason::RequestInvalid, "in the clear");
     let mut trial = Trial::new(&server);
     trial.options.workspace = "/nonexistent/workspace".into();
     assert!(matches!(trial.run(), Err(GitError::Workspace { .. })));
