@@ -22,8 +22,6 @@ pub struct Settings {
     pub roots: SystemRoots,
     pub proxy: ProxySettings,
     pub timeouts: Timeouts,
-    /// `User-Agent`; this program's name and version where none is given.
-    pub user_agent: Option<String>,
 }
 
 /// The bounds of every wait.
@@ -96,7 +94,6 @@ impl Client {
         let (config, any_root) = tls::configure(&settings.trust, &settings.roots)?;
         let build = |foreign: bool| {
             let proxy = settings.proxy.clone();
-            let agent = settings.user_agent.as_deref().unwrap_or(concat!("podwright/", env!("CARGO_PKG_VERSION")));
             let builder = reqwest::Client::builder()
                 .tls_backend_preconfigured(config.clone())
                 .no_proxy()
@@ -104,7 +101,7 @@ impl Client {
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(settings.timeouts.connect)
-                .user_agent(agent);
+                .user_agent(concat!("podwright/", env!("CARGO_PKG_VERSION")));
             let builder = if foreign { builder.dns_resolver(CheckedResolver) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
@@ -253,14 +250,6 @@ impl Response {
     /// `host:port` of the answer, for messages.
     pub fn host(&self) -> &str {
         &self.host
-    }
-
-    /// The answer, if its status is one of success.
-    pub fn success(self) -> Result<Self, NetError> {
-        if self.status().is_success() {
-            return Ok(self);
-        }
-        Err(NetError::Status { url: RedactedUrl::new(self.url), status: self.inner.status().as_u16() })
     }
 
     /// The next piece of the body, as it was sent; `None` at its end. A body cut short is an error.

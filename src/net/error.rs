@@ -54,8 +54,6 @@ pub enum NetError {
     NotTls { host: String },
     #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
     Timeout { host: String, wait: Wait, after: Duration },
-    #[error("{url} answered with status {status}")]
-    Status { url: RedactedUrl, status: u16 },
     #[error("a redirect from {from} is not followed: {rule}")]
     Redirect { from: RedactedUrl, rule: String },
     #[error("the proxy {proxy} did not let this pod through to {host}")]

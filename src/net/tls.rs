@@ -59,7 +59,7 @@ impl SystemRoots {
         let Self::At { file, directories } = self else { return Ok(load_native_certs().certs) };
         let bundle = load_certs_from_paths(file.as_deref(), None);
         if let (Some(file), [error, ..]) = (file, bundle.errors.as_slice()) {
-            return Err(NetError::Settings(format!("the CA bundle {file:?} of this pod's environment cannot be read: {error}")));
+            return Err(NetError::Settings(format!("the CA bundle {} of this pod's environment cannot be read: {error}", file.display())));
         }
         let found = directories.iter().flat_map(|each| load_certs_from_paths(None, Some(each)).certs);
         Ok(bundle.certs.into_iter().chain(found).collect())

@@ -129,18 +129,18 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
         sha256: wanted.sha256.clone(),
-        size: None,
         strip_components: wanted.strip_components,
         subdir: wanted.subdir.clone(),
         url: None,
         identity: "stdin".to_owned(),
     };
+    let mut total_bytes = None;
     let reader: Box<dyn io::Read> = match &wanted.from {
         ArchiveFrom::Url { address, credential, secret } => {
             let url = address.url();
             let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
-            options.size = download.size;
+            total_bytes = download.size;
             options.identity = address.shown();
             options.url = Some(address.shown());
             download.body
@@ -151,7 +151,6 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         }
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
     };
-    let total_bytes = options.size;
     let mut beat = Beat::new(services);
     let tree = archive::receive(reader, &options, &mut |bytes| {
         if beat.goes_on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() }) {

@@ -54,8 +54,6 @@ pub enum ArchiveError {
     },
     #[error("the archive is not the one that was asked for: its digest is {actual}, not {expected}")]
     Digest { expected: Digest, actual: Digest },
-    #[error("the archive is not the one that was asked for: it has {actual} bytes, not {expected}")]
-    Size { expected: u64, actual: u64 },
     #[error("the archive is incomplete: {0}")]
     Truncated(String),
     #[error("the archive is damaged: {0}")]
@@ -114,7 +112,7 @@ impl Classified for ArchiveError {
             Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } | Self::Input { .. } => Reason::SourceUnavailable,
             Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,
-            Self::Digest { .. } | Self::Size { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
+            Self::Digest { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
             Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
             Self::Cancelled => Reason::Internal,
         }

@@ -1,4 +1,4 @@
-//! Taking an archive in: read once, hashed, counted, bounded, decompressed into the spool. What was asked for (digest, size) is
+//! Taking an archive in: read once, hashed, counted, bounded, decompressed into the spool. The digest that was asked for is
 //! compared before anybody looks at what the archive holds.
 
 use std::cell::Cell;
@@ -37,19 +37,18 @@ pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     let count = Cell::new(0);
     let mut input = Input::new(reader, options.limits.source_bytes, &count, progress);
     let unpacked = match unpack(&mut input, &spool, options, &count) {
-        Err(error) if !(error.is_about_content() && options.knows_its_bytes()) => return Err(error),
+        Err(error) if !(error.is_about_content() && options.sha256.is_some()) => return Err(error),
         other => other,
     };
     input.drain()?;
     let digest = Digest::sha256(input.hash.finalize());
-    compare(options, &digest, count.get())?;
+    compare(options, &digest)?;
     Ok(Received { spool, bytes: unpacked?, digest, size: count.get() })
 }
 
-fn compare(options: &ArchiveOptions, digest: &Digest, size: u64) -> Result<(), ArchiveError> {
-    match (&options.sha256, options.size) {
-        (_, Some(expected)) if expected != size => Err(ArchiveError::Size { expected, actual: size }),
-        (Some(expected), _) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
+fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError> {
+    match &options.sha256 {
+        Some(expected) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
         _ => Ok(()),
     }
 }

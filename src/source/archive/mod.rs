@@ -3,7 +3,7 @@
 //! ```text
 //! reader ─► intake (hash, count, bounds) ─► gzip ─► spool: one nameless file in the workspace
 //!                                                     │
-//!              digest and size compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
+//!              digest compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
 //! ```
 //!
 //! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
@@ -60,8 +60,6 @@ pub struct ArchiveOptions {
     pub limits: Limits,
     /// What the bytes must hash to as they come, before decompression.
     pub sha256: Option<Digest>,
-    /// How many bytes must come, before decompression.
-    pub size: Option<u64>,
     /// Leading components taken off every name, as tar's `--strip-components` does.
     pub strip_components: u32,
     /// The directory that becomes the tree's root, after stripping.
@@ -70,12 +68,6 @@ pub struct ArchiveOptions {
     pub url: Option<String>,
     /// What makes two archives the same source: a URL without secrets, a path, `stdin`.
     pub identity: String,
-}
-
-impl ArchiveOptions {
-    fn knows_its_bytes(&self) -> bool {
-        self.sha256.is_some() || self.size.is_some()
-    }
 }
 
 /// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.

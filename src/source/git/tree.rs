@@ -223,13 +223,13 @@ impl Walker<'_, '_> {
         let items = items(object.data())?;
         let limits = &self.tree.limits;
         self.entries += items.len() as u64;
-        self.check(path, self.entries, SOURCE_ENTRIES, limits.source_entries)?;
+        within(path, self.entries, SOURCE_ENTRIES, limits.source_entries)?;
         self.held += object.len() as u64;
         for item in items {
             let below = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;
             let entry = self.tree.entry(below, &item)?;
             self.bytes = self.bytes.saturating_add(entry.size());
-            self.check(&entry.path, self.bytes, SOURCE_BYTES, limits.source_bytes)?;
+            within(&entry.path, self.bytes, SOURCE_BYTES, limits.source_bytes)?;
             let path = (item.kind() == ItemKind::Directory).then(|| entry.path.clone());
             if let (Walk::Enter, Some(path)) = ((self.visit)(entry, item.kind())?, path) {
                 self.directory(item.id, &path, depth + 1)?;
@@ -238,11 +238,11 @@ impl Walker<'_, '_> {
         self.held -= object.len() as u64;
         Ok(())
     }
+}
 
-    fn check(&self, path: &TreePath, found: u64, bound: Bound, most: u64) -> Result<(), TreeError> {
-        if found > most {
-            return Err(TreeError::refused(path, format!("with it the source has more than the limit {bound} of {most}")));
-        }
-        Ok(())
+fn within(path: &TreePath, found: u64, bound: Bound, most: u64) -> Result<(), TreeError> {
+    if found > most {
+        return Err(TreeError::refused(path, format!("with it the source has more than the limit {bound} of {most}")));
     }
+    Ok(())
 }

@@ -145,7 +145,7 @@ fn g11_the_attributes_of_many_directories_are_not_all_kept() {
     repo.git(&["add", "-A"]);
     let mut tree = repo.git(&["rev-parse", &format!("{}:0/0/0", repo.git(&["write-tree"]))]);
     for _ in 0..3 {
-        let lines: String = (0..17).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
+        let lines = (0..17).map(|n| format!("040000 tree {tree}\td{n}")).collect::<Vec<_>>().join("\n");
         tree = repo.git_in(&["mktree"], lines.as_bytes());
     }
     repo.git(&["update-ref", "refs/heads/main", &repo.git(&["commit-tree", "-m", "x", &tree])]);
