@@ -6,12 +6,14 @@
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::error::{ConfigError, shown};
 use super::git::has_control;
 use super::policy::Policy;
+use crate::net::redact_url;
+use crate::support::redact;
 
 /// Characters of a URL; longer ones are an attack on somebody's buffer.
 const MOST: usize = 4096;
@@ -37,14 +39,7 @@ impl Address {
 
     /// For people and documents: the values of a query are masked, since pre-signed URLs keep their key there.
     pub fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        if let Some(query) = self.url.query() {
-            let masked: Vec<String> =
-                query.split('&').map(|pair| pair.split_once('=').map_or("…".into(), |(name, _)| format!("{name}=…"))).collect();
-            url.set_query(None);
-            return format!("{url}?{}", masked.join("&"));
-        }
-        url.to_string()
+        redact_url(&self.url)
     }
 }
 
@@ -64,9 +59,15 @@ pub struct UrlCredential {
 }
 
 impl UrlCredential {
-    /// What must be masked everywhere: `TOKEN:x-oauth-basic@`, `x-access-token:TOKEN@`, nobody can tell which part it is.
-    pub fn secrets(&self) -> [&SecretString; 2] {
-        [&self.username, &self.password]
+    /// A name without a password: a token, or only who to be, as in the URLs that Azure DevOps gives out. A secret directory
+    /// decides: where there is one, the name is no credential.
+    pub fn is_name_alone(&self) -> bool {
+        self.password.expose_secret().is_empty()
+    }
+
+    /// The part that must be masked everywhere, where it is used.
+    pub fn secret(&self) -> &SecretString {
+        if redact::is_beside_a_token(self.password.expose_secret()) { &self.username } else { &self.password }
     }
 }
 

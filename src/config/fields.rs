@@ -151,6 +151,14 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_named_by_the_flag_it_has() {
+        for bound in crate::support::limits::SETTABLE {
+            let field = FIELDS.iter().find(|field| field.path == bound.name);
+            assert_eq!(field.map(|field| field.flag), bound.flag, "{}", bound.name);
+        }
+    }
+
+    #[test]
     fn no_name_is_used_twice() {
         let mut variables: Vec<&str> = FIELDS.iter().map(|f| f.variable).collect();
         variables.extend(OTHERS.iter().map(|(_, variable, _)| variable));

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use crate::event::Pairs;
 use crate::model::{Digest, Reference, TreePath};
+use crate::net;
 use crate::support::limits::Limits;
 
 use super::address::{Address, UrlCredential};
@@ -150,13 +151,17 @@ impl Settings {
     /// The secrets that came in by URL or variable, to be masked wherever text goes out. Those of secret directories are
     /// added by whoever reads them.
     pub fn secrets(&self) -> Vec<SecretString> {
-        let credential = match &self.source.kind {
-            SourceKind::Git(git) => git.credential.as_ref(),
-            SourceKind::Archive(ArchiveSource { from: ArchiveFrom::Url { credential, .. }, .. }) => credential.as_ref(),
-            _ => None,
+        let (address, credential, secret) = match &self.source.kind {
+            SourceKind::Git(GitSource { address, credential, secret, .. })
+            | SourceKind::Archive(ArchiveSource { from: ArchiveFrom::Url { address, credential, secret }, .. }) => {
+                (Some(address), credential.as_ref(), secret)
+            }
+            _ => (None, None, &None),
         };
-        let credential = credential.map(UrlCredential::secrets).into_iter().flatten().cloned();
-        credential.chain(self.ambient.secrets()).collect()
+        // A name that yields to a secret directory is none; whoever uses it as a token all the same has it masked.
+        let written = credential.filter(|written| !(written.is_name_alone() && secret.is_some()));
+        let signatures = address.into_iter().flat_map(|address| net::secret_values(address.url()));
+        written.map(|written| written.secret().clone()).into_iter().chain(signatures).chain(self.ambient.secrets()).collect()
     }
 
     /// Whether standard input is the archive.

@@ -108,10 +108,10 @@ fn secrets_that_came_by_url_or_variable_are_handed_over_and_never_printed() {
     let document = GOOD.replace("https://", "https://me:hush-one@");
     let settings = loaded(&document, &[("HTTPS_PROXY", "http://me:hush-two@proxy:3128")], &[]).unwrap();
     let secrets: Vec<String> = settings.secrets().iter().map(|secret| secret.expose_secret().to_owned()).collect();
-    assert_eq!(secrets, ["me", "hush-one", "hush-two"]);
+    assert_eq!(secrets, ["hush-one", "hush-two"]);
     assert!(!format!("{settings:?}").contains("hush"));
     let token = good(&GOOD.replace("https://", "https://hush-token:x-oauth-basic@"));
-    assert_eq!(token.secrets()[0].expose_secret(), "hush-token", "nobody can tell which part is the token");
+    assert_eq!(token.secrets()[0].expose_secret(), "hush-token", "the name is the token");
 }
 
 #[test]

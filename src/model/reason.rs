@@ -72,7 +72,7 @@ const TABLE: &[Row] = &[
     row(Reason::RevisionNotFound, 22, "RevisionNotFound", Failure, false, "the ref or commit is not there, or is another one"),
     row(Reason::SourceUnavailable, 23, "SourceUnavailable", Error, true, "the source's server cannot be reached or breaks off"),
     row(Reason::SourceIntegrity, 24, "SourceIntegrity", Failure, false, "a digest or size is not the one that was asked for"),
-    row(Reason::SourceRefused, 25, "SourceRefused", Failure, false, "traversal, a limit, or a malformed archive or tree"),
+    row(Reason::SourceRefused, 25, "SourceRefused", Failure, false, "traversal, a limit, a malformed source, or an untrusted host"),
     row(Reason::UploadTimeout, 26, "UploadTimeout", Error, true, "no upload came in time"),
     row(Reason::WorkspaceFull, 27, "WorkspaceFull", Error, true, "the pod's workspace is full"),
     row(Reason::EngineUnavailable, 30, "EngineUnavailable", Error, true, "the node's Docker daemon does not answer"),

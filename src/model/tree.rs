@@ -1,7 +1,8 @@
 //! A source as a tree of entries that can be read: the one shape every source takes, and all that the build ever sees of it.
 
-use std::io::Read;
+use std::io::{self, Read};
 
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::path::{BadPath, TreePath};
@@ -143,7 +144,7 @@ pub enum TreeError {
     Io {
         path: String,
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
     #[error("the source is damaged: {0}")]
     Damaged(String),
@@ -161,8 +162,20 @@ impl TreeError {
         Self::Refused { path: String::from_utf8_lossy(&name[..name.len().min(256)]).into_owned(), rule: rule.to_string() }
     }
 
-    pub fn io(path: &TreePath, cause: std::io::Error) -> Self {
+    pub fn io(path: &TreePath, cause: io::Error) -> Self {
         Self::Io { path: path.display(), cause }
+    }
+}
+
+/// What it means that a source's file could not be read: names and permissions are the source's, a file that changed in our
+/// hands is, too; everything else that the system says (EIO, ESTALE) is the volume's, and may pass.
+pub fn reason_of(cause: &io::Error) -> Reason {
+    match (cause.kind(), cause.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => Reason::SourceNotFound,
+        (io::ErrorKind::StorageFull, _) => Reason::WorkspaceFull,
+        (io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename, _) => Reason::SourceRefused,
+        (_, Some(code)) if code != Errno::LOOP.raw_os_error() => Reason::SourceUnavailable,
+        _ => Reason::SourceRefused,
     }
 }
 
@@ -171,21 +184,35 @@ impl Classified for TreeError {
         match self {
             Self::Refused { .. } => Reason::SourceRefused,
             Self::Damaged(_) => Reason::SourceIntegrity,
-            Self::Io { cause, .. } => match cause.kind() {
-                std::io::ErrorKind::NotFound => Reason::SourceNotFound,
-                std::io::ErrorKind::StorageFull => Reason::WorkspaceFull,
-                _ => Reason::SourceRefused,
-            },
+            Self::Io { cause, .. } => reason_of(cause),
             Self::Abandoned => Reason::Internal,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Io { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
                 Some("the agent runs as an unprivileged user: give that user read access to the source".into())
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_fails_is_no_fault_of_the_source() {
+        let reason = |errno: Errno| reason_of(&errno.into());
+        for errno in [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::MFILE] {
+            assert_eq!(reason(errno), Reason::SourceUnavailable, "{errno}");
+        }
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG] {
+            assert_eq!(reason(errno), Reason::SourceRefused, "{errno}");
+        }
+        assert_eq!((reason(Errno::NOENT), reason(Errno::NOSPC)), (Reason::SourceNotFound, Reason::WorkspaceFull));
+        assert_eq!(reason_of(&io::Error::other("it grew")), Reason::SourceRefused);
     }
 }

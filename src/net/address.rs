@@ -2,17 +2,18 @@
 //!
 //! The origin that the request itself names is the user's own choice and is not checked here.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// An address of this network link, or a metadata address outside that range.
+/// An address of this network link, a metadata address outside that range, or the name of one.
 #[derive(Debug, thiserror::Error)]
-#[error("{name:?} is at {address}, an address that only this node can see")]
-pub(super) struct ForbiddenAddress {
-    pub name: String,
-    pub address: IpAddr,
+pub(super) enum Forbidden {
+    #[error("{name:?} is at {address}, an address that only this node can see")]
+    Address { name: String, address: IpAddr },
+    #[error("{name:?} is a name that only this node can see")]
+    Name { name: String },
 }
 
 /// Metadata services outside the link-local range (AWS over IPv6, Alibaba, Oracle).
@@ -37,17 +38,36 @@ fn inside(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Checks a URL whose host is an address; a name is checked when it is resolved.
-pub(super) fn check_literal(url: &Url) -> Result<(), ForbiddenAddress> {
+/// Names under which clouds offer their metadata: a proxy may know them where this pod does not (Google, AWS, and short forms).
+const METADATA_NAMES: [&str; 5] = ["metadata.google.internal", "metadata.goog", "metadata", "instance-data.ec2.internal", "instance-data"];
+
+/// Checks a URL by its host as it is written: an address, or a name that is known. Other names are checked when resolved.
+pub(super) fn check_host(url: &Url) -> Result<(), Forbidden> {
     let address = match url.host() {
         Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
         Some(Host::Ipv6(v6)) => IpAddr::V6(v6),
-        Some(Host::Domain(_)) | None => return Ok(()),
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            return if METADATA_NAMES.contains(&name.as_str()) { Err(Forbidden::Name { name }) } else { Ok(()) };
+        }
+        None => return Ok(()),
     };
     if is_forbidden(address) {
-        return Err(ForbiddenAddress { name: url.host_str().unwrap_or_default().to_owned(), address });
+        return Err(Forbidden::Address { name: url.host_str().unwrap_or_default().to_owned(), address });
     }
     Ok(())
+}
+
+/// Checks what a name stands for here, if it can be resolved.
+pub(super) async fn check_name(name: &str) -> Result<(), Forbidden> {
+    match tokio::net::lookup_host((name, 0)).await {
+        Ok(mut found) => found.find(|found| is_forbidden(found.ip())).map_or(Ok(()), |bad| Err(forbidden(name, bad))),
+        Err(_) => Ok(()),
+    }
+}
+
+fn forbidden(name: &str, at: SocketAddr) -> Forbidden {
+    Forbidden::Address { name: name.to_owned(), address: at.ip() }
 }
 
 /// Resolves names as the system does, and refuses one as soon as any of its addresses is forbidden.
@@ -57,10 +77,9 @@ pub(super) struct CheckedResolver;
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let name = name.as_str().to_owned();
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             match found.iter().find(|found| is_forbidden(found.ip())) {
-                Some(bad) => Err(ForbiddenAddress { name, address: bad.ip() }.into()),
+                Some(bad) => Err(forbidden(name.as_str(), *bad).into()),
                 None => Ok(Box::new(found.into_iter()) as Addrs),
             }
         })
@@ -76,7 +95,14 @@ mod tests {
         let resolve = |name: &str| CheckedResolver.resolve(name.parse().unwrap());
         assert!(resolve("127.0.0.1").await.is_ok());
         let error = resolve("169.254.169.254").await.err().unwrap();
-        assert!(error.downcast_ref::<ForbiddenAddress>().is_some(), "{error}");
+        assert!(error.downcast_ref::<Forbidden>().is_some(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_proxy_would_resolve_is_judged_here_if_it_can_be() {
+        assert!(check_name("localhost").await.is_ok());
+        assert!(check_name("169.254.169.254").await.is_err());
+        assert!(check_name("no-such-host.invalid").await.is_ok(), "left to the proxy");
     }
 
     #[test]
@@ -98,8 +124,10 @@ mod tests {
             ("http://[fd00::1]/", false),
             ("http://[::1]/", false),
             ("http://a.example/", false),
+            ("http://Metadata.google.internal./", true),
+            ("http://instance-data/", true),
         ] {
-            assert_eq!(check_literal(&Url::parse(text).unwrap()).is_err(), want, "{text}");
+            assert_eq!(check_host(&Url::parse(text).unwrap()).is_err(), want, "{text}");
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
+use super::error::Cause;
 use super::{Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
@@ -21,8 +22,6 @@ pub struct Settings {
     pub roots: SystemRoots,
     pub proxy: ProxySettings,
     pub timeouts: Timeouts,
-    /// `User-Agent`; this program's name and version where none is given.
-    pub user_agent: Option<String>,
 }
 
 /// The bounds of every wait.
@@ -83,7 +82,7 @@ impl Request {
 pub struct Client {
     /// For the origins that the user named.
     own: reqwest::Client,
-    /// For what a host named, as by a redirect: its resolver refuses the addresses in `address`.
+    /// For what a host named, as by a redirect, and no proxy serves: its resolver refuses the addresses in `address`.
     foreign: reqwest::Client,
     proxy: ProxySettings,
     timeouts: Timeouts,
@@ -95,7 +94,6 @@ impl Client {
         let (config, any_root) = tls::configure(&settings.trust, &settings.roots)?;
         let build = |foreign: bool| {
             let proxy = settings.proxy.clone();
-            let agent = settings.user_agent.as_deref().unwrap_or(concat!("podwright/", env!("CARGO_PKG_VERSION")));
             let builder = reqwest::Client::builder()
                 .tls_backend_preconfigured(config.clone())
                 .no_proxy()
@@ -103,7 +101,7 @@ impl Client {
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(settings.timeouts.connect)
-                .user_agent(agent);
+                .user_agent(concat!("podwright/", env!("CARGO_PKG_VERSION")));
             let builder = if foreign { builder.dns_resolver(CheckedResolver) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
@@ -140,10 +138,11 @@ impl Client {
         let host = host_of(&request.url);
         let from = RedactedUrl::new(request.url.clone());
         let checked = request.foreign || request.checked;
+        let proxy = self.proxy.for_url(&request.url);
         if checked {
-            address::check_literal(&request.url).map_err(|bad| refused(&request.url, bad.to_string()))?;
+            self.check(&request.url, proxy).await?;
         }
-        let client = if checked { &self.foreign } else { &self.own };
+        let client = if checked && proxy.is_none() { &self.foreign } else { &self.own };
         let mut headers = request.headers.clone();
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
         if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
@@ -157,7 +156,22 @@ impl Client {
         let answer = timeout(after, builder.send()).await;
         let answer = answer.map_err(|_| NetError::Timeout { host: host.clone(), wait: Wait::FirstByte, after })?;
         let inner = answer.map_err(|error| self.sort(error, &host, &from))?;
+        if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (inner.status(), proxy) {
+            let (proxy, cause) = (RedactedUrl::new(proxy.clone()), Cause("it wants a user and a password (status 407)".to_owned()));
+            return Err(NetError::Proxy { host, proxy, cause });
+        }
         Ok(Response { inner, url: request.url.clone(), foreign: request.foreign, host, idle: self.timeouts.idle })
+    }
+
+    /// Where a host that another one named may be. A proxy finds the address by itself: then it is looked up here only to be
+    /// judged, and a name that this pod cannot resolve, as is usual behind proxies, is left to the proxy.
+    async fn check(&self, url: &Url, proxy: Option<&Url>) -> Result<(), NetError> {
+        address::check_host(url).map_err(|bad| refused(url, bad.to_string()))?;
+        if let (Some(_), Some(name)) = (proxy, url.domain()) {
+            let found = timeout(self.timeouts.connect, address::check_name(name)).await;
+            found.unwrap_or(Ok(())).map_err(|bad| refused(url, bad.to_string()))?;
+        }
+        Ok(())
     }
 
     fn sort(&self, error: reqwest::Error, host: &str, url: &RedactedUrl) -> NetError {
@@ -236,14 +250,6 @@ impl Response {
     /// `host:port` of the answer, for messages.
     pub fn host(&self) -> &str {
         &self.host
-    }
-
-    /// The answer, if its status is one of success.
-    pub fn success(self) -> Result<Self, NetError> {
-        if self.status().is_success() {
-            return Ok(self);
-        }
-        Err(NetError::Status { url: RedactedUrl::new(self.url), status: self.inner.status().as_u16() })
     }
 
     /// The next piece of the body, as it was sent; `None` at its end. A body cut short is an error.

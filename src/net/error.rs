@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::address::ForbiddenAddress;
+use super::address::Forbidden;
 use super::{RedactedUrl, tls};
 
 /// Which wait came to its end.
@@ -47,12 +47,13 @@ pub enum NetError {
     },
     #[error("no trusted TLS connection to {host}: {problem}")]
     Tls { host: String, problem: String, no_roots: bool },
+    /// Before any certificate could be looked at, or by the other side.
+    #[error("the TLS handshake with {host} failed: {problem}")]
+    Handshake { host: String, problem: String },
     #[error("{host} does not speak TLS on this port")]
     NotTls { host: String },
     #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
     Timeout { host: String, wait: Wait, after: Duration },
-    #[error("{url} answered with status {status}")]
-    Status { url: RedactedUrl, status: u16 },
     #[error("a redirect from {from} is not followed: {rule}")]
     Redirect { from: RedactedUrl, rule: String },
     #[error("the proxy {proxy} did not let this pod through to {host}")]
@@ -72,6 +73,8 @@ pub enum NetError {
     TooLarge { host: String, limit: u64 },
     #[error("the request was cancelled")]
     Cancelled,
+    #[error("the CA that is given is of no use: {0}")]
+    Authority(String),
     #[error("{0}")]
     Settings(String),
 }
@@ -113,8 +116,10 @@ impl NetError {
             return Self::NotTls { host };
         }
         let cause = Cause(chain.innermost);
-        if let Some(problem) = chain.tls {
-            return Self::Tls { host, problem, no_roots };
+        match chain.tls {
+            Some((problem, true)) => return Self::Tls { host, problem, no_roots },
+            Some((problem, false)) => return Self::Handshake { host, problem },
+            None => {}
         }
         match proxy {
             Some(proxy) if error.is_connect() => Self::Proxy { host, proxy, cause },
@@ -129,7 +134,8 @@ impl NetError {
 #[derive(Default)]
 struct Chain {
     innermost: String,
-    tls: Option<String>,
+    /// What is wrong, and whether it is that the certificate is not trusted.
+    tls: Option<(String, bool)>,
     not_tls: bool,
     forbidden: Option<String>,
 }
@@ -141,10 +147,10 @@ impl Chain {
         while let Some(error) = next {
             chain.innermost = error.to_string();
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-                chain.tls = Some(tls::explain(tls));
+                chain.tls = Some((tls::explain(tls), tls::is_distrust(tls)));
                 chain.not_tls = matches!(tls, rustls::Error::InvalidMessage(_));
             }
-            if let Some(address) = error.downcast_ref::<ForbiddenAddress>() {
+            if let Some(address) = error.downcast_ref::<Forbidden>() {
                 chain.forbidden = Some(address.to_string());
             }
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

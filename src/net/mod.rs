@@ -20,7 +20,7 @@ pub use client::{Client, Request, Response, Settings, Timeouts};
 pub use error::{Cause, NetError, Wait};
 pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
-pub use redact::{RedactedUrl, redact_url};
+pub use redact::{RedactedUrl, redact_url, secret_values};
 pub use reqwest::Method;
 pub use reqwest::header;
 pub use tls::{SystemRoots, Trust};

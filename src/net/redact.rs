@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use secrecy::SecretString;
 use serde::{Serialize, Serializer};
 use url::Url;
 
@@ -29,6 +30,24 @@ fn mask(pair: &str) -> String {
         Some((name, _)) => format!("{name}={MASK}"),
         None => MASK.to_owned(),
     }
+}
+
+/// Bytes from which on a value of a query counts as a key, whatever its name: signatures and tokens are longer than words.
+const LONG: usize = 20;
+
+/// Parts of names whose values are secrets however short.
+const TELLING: [&str; 6] = ["sig", "token", "secret", "password", "credential", "key"];
+
+/// The values of a URL's query that must be masked wherever they turn up: a presigned URL is a credential.
+pub fn secret_values(url: &Url) -> Vec<SecretString> {
+    let is_secret = |name: &str, value: &str| {
+        let name = name.to_ascii_lowercase();
+        !SHOWN.contains(&name.as_str()) && (value.len() >= LONG || TELLING.iter().any(|part| name.contains(part)))
+    };
+    let decoded = url.query_pairs().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value.into_owned());
+    let raw = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let raw = raw.filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value.to_owned());
+    decoded.chain(raw).map(SecretString::from).collect()
 }
 
 /// A URL that can only be printed redacted; what it is inside stays usable.
@@ -67,6 +86,14 @@ impl Serialize for RedactedUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_presigned_urls_keys_are_secrets_in_both_forms() {
+        use secrecy::ExposeSecret;
+        let url = "https://b/k?X-Amz-Date=20240101T000000Z&X-Amz-Signature=abc%2fdef&format=a-format-that-has-a-long-name&sig=p%2b1&x=0123456789012345678%3d";
+        let values: Vec<String> = secret_values(&Url::parse(url).unwrap()).iter().map(|value| value.expose_secret().to_owned()).collect();
+        assert_eq!(values, ["abc/def", "p+1", "0123456789012345678=", "abc%2fdef", "p%2b1", "0123456789012345678%3d"]);
+    }
 
     #[test]
     fn only_what_is_known_to_be_harmless_is_shown() {

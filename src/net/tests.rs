@@ -1,6 +1,7 @@
 //! The client against real sockets.
 
 use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -58,8 +59,8 @@ fn g4_no_redirect_takes_a_credential_to_another_origin() {
 #[test]
 fn g4_a_credential_does_not_come_back_by_a_detour() {
     let pki = Pki::new();
-    let home = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
-    let back = std::sync::Arc::clone(&home);
+    let home = Arc::new(std::sync::OnceLock::<String>::new());
+    let back = Arc::clone(&home);
     let trap = Server::tls(&pki, move |_, out| redirect(out, 302, back.get().unwrap()));
     let to = trap.at("/x").to_string();
     let server = Server::tls(&pki, move |asked, out| match asked.path() {
@@ -171,6 +172,14 @@ fn g6_the_roots_are_where_they_are_said_to_be() {
     };
     assert!(read(Some(file), Vec::new()).is_ok());
     assert!(read(None, vec!["/nowhere".into(), directory.path().to_owned()]).is_ok());
+    let missing = SystemRoots::At { file: Some("/nowhere/ca.pem".into()), directories: Vec::new() };
+    let error = Client::new(&Settings { roots: missing, ..Settings::default() }).err().unwrap();
+    assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
+    assert!(matches!(SystemRoots::named(None, Vec::new()), SystemRoots::Usual));
+    let SystemRoots::At { file, directories } = SystemRoots::named(Some("/x".into()), Vec::new()) else { panic!() };
+    assert!(file == Some("/x".into()) && directories.contains(&"/etc/ssl/certs".into()), "each replaces its own default alone");
+    let SystemRoots::At { directories, .. } = SystemRoots::named(None, vec!["/y".into()]) else { panic!() };
+    assert_eq!(directories, [std::path::PathBuf::from("/y")]);
     let error = read(None, Vec::new()).unwrap_err();
     assert!(matches!(error, NetError::Tls { no_roots: true, .. }) && error.hint().unwrap().contains("no CA certificates"), "{error:?}");
 }
@@ -183,7 +192,7 @@ fn g6_certificates_are_checked() {
     let expired = Pki::with(&["127.0.0.1"], |leaf| leaf.not_after = rcgen::date_time_ymd(2020, 1, 1));
     let early = Pki::with(&["127.0.0.1"], |leaf| leaf.not_before = rcgen::date_time_ymd(2090, 1, 1));
     let own_other_name = Pki::self_signed();
-    let table: [(&Pki, Vec<&Pki>, Option<&str>); 7] = [
+    let table: [(&Pki, Vec<&Pki>, Option<&str>); 8] = [
         (&good, vec![&good], None),
         (&good, vec![], Some("does not know who issued")),
         (&good, vec![&own], Some("does not know who issued")),
@@ -191,6 +200,7 @@ fn g6_certificates_are_checked() {
         (&expired, vec![&expired], Some("expired")),
         (&early, vec![&early], Some("not valid yet")),
         (&own, vec![&own], None),
+        (&own, vec![&good], Some("signed its certificate itself")),
     ];
     for (pki, trust, want) in table {
         let server = Server::tls(pki, |_, out| answer(out, 200, &[], b"ok"));
@@ -251,9 +261,6 @@ fn failures_are_told_apart() {
     let announced = Server::plain(|_, out| out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"));
     let error = run(async { client(&[]).send(Request::get(announced.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
     assert!(matches!(error, NetError::TooLarge { limit: 1000, .. }), "{error:?}");
-    let missing = Server::plain(|_, out| answer(out, 404, &[], b""));
-    let error = run(async { client(&[]).send(Request::get(missing.at("/"))).await.unwrap().success() }).unwrap_err();
-    assert!(matches!(error, NetError::Status { status: 404, .. }), "{error:?}");
 }
 
 #[test]
@@ -275,6 +282,32 @@ fn a_proxy_is_used_with_its_own_credential_and_named_when_it_refuses() {
     assert!(!proxy.asked().iter().any(|asked| asked.header("authorization").is_some()));
     let error = run(client.send(Request::get(Url::parse("http://not.here/").unwrap()))).unwrap_err();
     assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
+    let nameless = client_with(&[], |settings| settings.proxy = ProxySettings::new(Some(proxy.url.as_str()), None, None).unwrap());
+    let error = run(nameless.send(Request::get(Url::parse("http://git.invalid/x").unwrap()))).unwrap_err();
+    assert!(matches!(&error, NetError::Proxy { cause, .. } if cause.0.contains("407")), "{error:?}");
+}
+
+#[test]
+fn a_redirect_is_judged_behind_a_proxy_too() {
+    let target = Arc::new(Mutex::new(String::new()));
+    let location = Arc::clone(&target);
+    let proxy = Server::plain(move |asked, out| match asked.target.as_str() {
+        "http://git.invalid/x" => redirect(out, 302, &location.lock().unwrap()),
+        _ => answer(out, 200, &[], b"what only this node can see"),
+    });
+    let client = client_with(&[], |settings| settings.proxy = ProxySettings::new(Some(proxy.url.as_str()), None, None).unwrap());
+    let ask = |to: &str| {
+        to.clone_into(&mut target.lock().unwrap());
+        run(client.send(Request::get(Url::parse("http://git.invalid/x").unwrap())))
+    };
+    for to in ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://metadata.google.internal/", "http://instance-data/"] {
+        let before = proxy.asked().len();
+        let error = ask(to).unwrap_err();
+        assert!(matches!(error, NetError::Redirect { .. }), "{to}: {error:?}");
+        assert_eq!(proxy.asked().len(), before + 1, "{to} was asked for");
+    }
+    // Only the proxy can resolve it.
+    assert_eq!(ask("http://other.invalid/y").unwrap().status().as_u16(), 200);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 
 use super::NetError;
@@ -29,19 +29,40 @@ pub enum SystemRoots {
     /// Where this system keeps them, or where `SSL_CERT_FILE` and `SSL_CERT_DIR` say, as OpenSSL's users know them.
     #[default]
     Usual,
-    /// Here and nowhere else. What cannot be read here counts as none.
+    /// Here and nowhere else. The file must be readable; a directory that is not counts as none.
     At { file: Option<PathBuf>, directories: Vec<PathBuf> },
 }
 
+/// Where systems keep their roots: the first of these files, and all of these directories (Go, crypto/x509, root_linux.go).
+const USUAL_FILES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+const USUAL_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+
 impl SystemRoots {
-    fn load(&self) -> Vec<CertificateDer<'static>> {
-        match self {
-            Self::Usual => load_native_certs().certs,
-            Self::At { file, directories } => {
-                let bundle = load_certs_from_paths(file.as_deref(), None).certs;
-                bundle.into_iter().chain(directories.iter().flat_map(|each| load_certs_from_paths(None, Some(each)).certs)).collect()
-            }
+    /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` say. Each takes the place of its own default alone, as in OpenSSL and Go.
+    pub fn named(file: Option<PathBuf>, directories: Vec<PathBuf>) -> Self {
+        if file.is_none() && directories.is_empty() {
+            return Self::Usual;
         }
+        let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
+        let directories = if directories.is_empty() { USUAL_DIRECTORIES.map(PathBuf::from).to_vec() } else { directories };
+        Self::At { file: file.or_else(usual), directories }
+    }
+
+    fn load(&self) -> Result<Vec<CertificateDer<'static>>, NetError> {
+        let Self::At { file, directories } = self else { return Ok(load_native_certs().certs) };
+        let bundle = load_certs_from_paths(file.as_deref(), None);
+        if let (Some(file), [error, ..]) = (file, bundle.errors.as_slice()) {
+            return Err(NetError::Settings(format!("the CA bundle {} of this pod's environment cannot be read: {error}", file.display())));
+        }
+        let found = directories.iter().flat_map(|each| load_certs_from_paths(None, Some(each)).certs);
+        Ok(bundle.certs.into_iter().chain(found).collect())
     }
 }
 
@@ -49,7 +70,7 @@ impl SystemRoots {
 pub(super) fn configure(trust: &Trust, system: &SystemRoots) -> Result<(ClientConfig, bool), NetError> {
     super::init();
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(system.load());
+    roots.add_parsable_certificates(system.load()?);
     let extra = add(&mut roots, trust)?;
     let any = !roots.is_empty();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -69,10 +90,10 @@ fn add(roots: &mut RootCertStore, trust: &Trust) -> Result<Vec<CertificateDer<'s
     let mut all = Vec::new();
     for bundle in &trust.extra {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bundle).collect();
-        let found = found.map_err(|cause| NetError::Settings(format!("the CA bundle is no PEM: {cause}")))?;
+        let found = found.map_err(|cause| NetError::Authority(format!("it is no PEM: {cause}")))?;
         let (usable, _) = roots.add_parsable_certificates(found.iter().cloned());
         if usable == 0 {
-            return Err(NetError::Settings("the CA bundle holds no certificate in PEM form that can be used".into()));
+            return Err(NetError::Authority("it holds no certificate in PEM form that can be used".into()));
         }
         all.extend(found);
     }
@@ -109,7 +130,7 @@ impl ServerCertVerifier for Named {
         match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // webpki looks at the dates before it looks at this.
             Err(Error::InvalidCertificate(CertificateError::Other(other)))
-                if other.to_string().contains("CaUsedAsEndEntity") && self.named.contains(&end_entity.clone().into_owned()) =>
+                if is_ca_as_server(&other) && self.named.contains(&end_entity.clone().into_owned()) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -141,6 +162,16 @@ impl ServerCertVerifier for Named {
     }
 }
 
+/// webpki's error has no other mark than its text.
+fn is_ca_as_server(error: &OtherError) -> bool {
+    error.to_string().contains("CaUsedAsEndEntity")
+}
+
+/// Whether it is the certificate that is not trusted: asking again changes nothing.
+pub(super) fn is_distrust(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(_))
+}
+
 /// What is wrong with the other side's TLS, in words.
 pub(super) fn explain(error: &Error) -> String {
     match error {
@@ -161,6 +192,9 @@ fn explain_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "its certificate is for another name".into(),
         CertificateError::Revoked => "its certificate was revoked".into(),
         CertificateError::BadSignature => "its certificate has a wrong signature".into(),
+        CertificateError::Other(other) if is_ca_as_server(other) => {
+            "it signed its certificate itself: give that as ca.crt if it can be trusted".into()
+        }
         other => format!("its certificate was refused: {other}"),
     }
 }

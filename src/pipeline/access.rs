@@ -1,7 +1,7 @@
 //! How hosts are reached: every one by the same proxies and roots, and a source's with its credential and its CA, read from
 //! where the settings say for each try.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -10,9 +10,12 @@ use super::Services;
 use crate::config::address::UrlCredential;
 use crate::config::{Ambient, Settings};
 use crate::model::{Classified, Reason};
-use crate::net::{self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, SystemRoots, Trust};
+use crate::net::{
+    self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust,
+};
 use crate::registry::RegistryError;
 use crate::source::git;
+use crate::support::redact::Redactor;
 use crate::support::secretdir::{SecretDir, SecretError, Secrets};
 
 /// Why a host cannot even be asked.
@@ -24,6 +27,14 @@ pub enum AccessError {
     Credential(#[from] BadCredential),
     #[error("the proxy that this pod's environment names cannot be used")]
     Proxy(#[from] BadProxy),
+    #[error("the CA in the secret directory {path:?} cannot be used")]
+    Authority {
+        path: PathBuf,
+        #[source]
+        cause: NetError,
+    },
+    #[error("a credential for {url} would travel in the clear")]
+    InTheClear { url: RedactedUrl },
     #[error("no connection can be set up in this pod")]
     Net(#[from] NetError),
     #[error(transparent)]
@@ -33,9 +44,10 @@ pub enum AccessError {
 impl Classified for AccessError {
     fn reason(&self) -> Reason {
         match self {
-            // Before anything is sent, all that can be wrong with a connector is the secret's CA.
-            Self::Secret(_) | Self::Credential(_) | Self::Net(_) => Reason::SecretInvalid,
-            Self::Proxy(_) => Reason::RequestInvalid,
+            Self::Secret(error) => error.reason(),
+            // Before anything is sent, all that can be wrong with a connector is a CA.
+            Self::Credential(_) | Self::Net(_) | Self::Authority { .. } => Reason::SecretInvalid,
+            Self::Proxy(_) | Self::InTheClear { .. } => Reason::RequestInvalid,
             Self::Registry(error) => error.reason(),
         }
     }
@@ -43,7 +55,8 @@ impl Classified for AccessError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Secret(error) => error.fix(),
-            Self::Net(error) => error.hint(),
+            Self::Net(error) | Self::Authority { cause: error, .. } => error.hint(),
+            Self::InTheClear { .. } => Some("use https, or leave the secret out".to_owned()),
             Self::Registry(error) => error.hint(),
             _ => None,
         }
@@ -75,11 +88,18 @@ impl Access {
         services: &Services,
     ) -> Result<Self, AccessError> {
         let secrets = secret.map(|path| SecretDir::new(path, settings.policy.guard().clone()).read()).transpose()?.unwrap_or_default();
-        let client = Client::new(&connector(&settings.ambient, &secrets)?)?;
+        let client = Client::new(&connector(&settings.ambient, &secrets)?).map_err(|cause| match (cause, secret) {
+            (cause @ NetError::Authority(_), Some(path)) => AccessError::Authority { path: path.to_owned(), cause },
+            (cause, _) => cause.into(),
+        })?;
         let credential = match Origin::of(url) {
-            Some(origin) => credential(origin, url, &secrets, written, token, services)?,
+            Some(origin) => credential(origin, url, &secrets, written, token, &services.redactor)?,
             None => None,
         };
+        // `net` would leave it out, and the host would be blamed for refusing it.
+        if credential.as_ref().is_some_and(|credential| !credential.origin().is_tls()) {
+            return Err(AccessError::InTheClear { url: RedactedUrl::new(url.clone()) });
+        }
         let client = BlockingClient::new(client, tokio::runtime::Handle::current(), services.cancel.token());
         Ok(Self { client, credential })
     }
@@ -91,51 +111,55 @@ pub fn connector(ambient: &Ambient, secrets: &Secrets) -> Result<net::Settings, 
     let exposed = |proxy: Option<&SecretString>| proxy.map(|url| url.expose_secret().to_owned());
     let (http, https) = (exposed(proxies.http.as_ref()), exposed(proxies.https.as_ref()));
     let proxy = ProxySettings::new(http.as_deref(), https.as_deref(), proxies.no_proxy.as_deref())?;
-    let roots = match (file, directories.as_slice()) {
-        (None, []) => SystemRoots::Usual,
-        _ => SystemRoots::At { file: file.clone(), directories: directories.clone() },
-    };
+    let roots = SystemRoots::named(file.clone(), directories.clone());
     let trust = Trust { extra: secrets.ca.clone().into_iter().collect() };
     Ok(net::Settings { trust, roots, proxy, ..net::Settings::default() })
 }
 
-/// The most particular credential there is: what stood in the URL, then the directory's.
+/// The most particular credential there is: what stood in the URL, then the directory's. A name without a password is a token
+/// only where the directory has no credential; else it says which line of `.git-credentials` is meant.
 fn credential(
     origin: Origin,
     url: &Url,
     secrets: &Secrets,
     written: Option<&UrlCredential>,
     token: Token,
-    services: &Services,
+    redactor: &Redactor,
 ) -> Result<Option<Credential>, BadCredential> {
     let basic = |username: &str, password: &SecretString| {
-        services.redactor.add_basic(username, password);
-        Credential::basic(origin.clone(), username, password.clone())
+        redactor.add_basic(username, password);
+        Credential::basic(origin.clone(), username, password.clone()).map(Some)
     };
-    if let Some(written) = written {
-        written.secrets().into_iter().for_each(|secret| services.redactor.add(secret));
-        return basic(written.username.expose_secret(), &written.password).map(Some);
+    let as_written = |written: &UrlCredential| basic(written.username.expose_secret(), &written.password);
+    if let Some(written) = written.filter(|written| !written.is_name_alone()) {
+        return as_written(written);
     }
     if let Some((username, password)) = &secrets.basic {
-        return basic(username, password).map(Some);
+        return basic(username, password);
     }
     if let Some(value) = &secrets.token {
-        services.redactor.add(value);
+        redactor.add(value);
         return match token {
             Token::Git => git::token_credential(origin, value.clone()).map(Some),
             Token::Bearer => Credential::bearer(origin, value.clone()).map(Some),
         };
     }
-    let Some(line) = secrets.stored_for(url) else { return Ok(None) };
-    // `https://TOKEN:x-oauth-basic@host`: as in a URL, either part may be the secret.
-    services.redactor.add(&SecretString::from(line.username.as_str()));
-    basic(&line.username, &line.password).map(Some)
+    if secrets.stored.is_empty() {
+        return written.map_or(Ok(None), as_written);
+    }
+    let mut named = url.clone();
+    // Can only fail where there is no host.
+    let _ = named.set_username(written.map_or("", |written| written.username.expose_secret()));
+    secrets.stored_for(&named).map_or(Ok(None), |line| basic(&line.username, &line.password))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::address::{self, Purpose};
     use crate::config::ambient::Proxies;
+    use crate::config::policy::Policy;
+    use crate::support::secretdir::StoredCredential;
 
     fn behind(proxy: &str) -> Ambient {
         let proxies = Proxies { https: Some(proxy.into()), no_proxy: Some(".svc".into()), ..Proxies::default() };
@@ -153,6 +177,39 @@ mod tests {
         assert_eq!(net.trust.extra, [b"pem"]);
         let usual = connector(&Ambient::default(), &Secrets::default()).unwrap();
         assert!(matches!(usual.roots, SystemRoots::Usual) && usual.trust.extra.is_empty());
+    }
+
+    /// What the host is shown for this URL, and what is masked afterwards.
+    fn shown(url: &str, secrets: &Secrets) -> (Option<String>, String) {
+        let (address, written) = address::parse("f", url, Purpose::Git, &Policy::default()).unwrap();
+        let (origin, redactor) = (Origin::of(address.url()).unwrap(), Redactor::default());
+        let credential = credential(origin, address.url(), secrets, written.as_ref(), Token::Git, &redactor).unwrap();
+        (credential.map(|credential| format!("{credential:?}")), redactor.scrub("contoso-name hush-word").into_owned())
+    }
+
+    #[test]
+    fn a_name_in_the_url_yields_to_the_secret_directory() {
+        let url = "https://contoso-name@git.example.com/contoso/web.git";
+        let pair = Secrets { basic: Some(("ada".to_owned(), "hush-word".into())), ..Secrets::default() };
+        let token = Secrets { token: Some("hush-word".into()), ..Secrets::default() };
+        let line = |username: &str| StoredCredential {
+            origin: "https://git.example.com".to_owned(),
+            username: username.to_owned(),
+            password: "hush-word".into(),
+        };
+        let stored = |names: &[&str]| Secrets { stored: names.iter().map(|name| line(name)).collect(), ..Secrets::default() };
+        let basic = Some("Credential(basic, https://git.example.com)".to_owned());
+        for secrets in [pair, token, stored(&["other", "contoso-name"])] {
+            assert_eq!(shown(url, &secrets), (basic.clone(), "contoso-name [redacted]".to_owned()));
+        }
+        assert_eq!(shown(url, &stored(&["other"])), (None, "contoso-name hush-word".to_owned()));
+        // Without a credential beside it, it is a token.
+        let ca = Secrets { ca: Some(b"pem".to_vec()), ..Secrets::default() };
+        assert_eq!(shown(url, &ca), (basic.clone(), "[redacted] hush-word".to_owned()));
+        let whole = "https://me:hush-word@git.example.com/x.git";
+        assert_eq!(shown(whole, &stored(&["me"])), (basic, "contoso-name [redacted]".to_owned()));
+        let escaped = shown("https://a%40b@git.example.com/x.git", &stored(&["a", "a@b"]));
+        assert!(escaped.0.is_some(), "names are compared as they are meant");
     }
 
     #[test]

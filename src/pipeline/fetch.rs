@@ -1,5 +1,6 @@
 //! From what the settings name to a tree that can be read.
 
+use std::error::Error;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -71,11 +72,23 @@ pub async fn source(settings: &Arc<Settings>, workspace: &Path, services: &Servi
         tokio::task::spawn_blocking(move || read(&settings, &workspace, &services)).await.unwrap_or(Err(FetchError::Thread))
     };
     let retried = retrying(policy, once, |failed| {
-        let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, failed.error);
+        let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, with_cause(failed.error));
         let hint = Some(format!("it is tried again in {} ms", failed.delay.as_millis()));
         services.events.emit(Event::Notice { message, hint });
     });
     retried.await.map(|(tree, _)| tree)
+}
+
+/// The error, and what is at the bottom of it.
+fn with_cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    match Some(innermost.to_string()).filter(|cause| !error.to_string().contains(cause.as_str())) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
@@ -83,7 +96,8 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
         SourceKind::Git(git) => from_git(git, settings, workspace, services)?,
         SourceKind::Archive(archive) => from_archive(archive, settings, workspace, services)?,
         SourceKind::Directory(directory) => {
-            Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits).map_err(SourceError::from)?)
+            let guard = settings.policy.guard();
+            Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
         }
         SourceKind::Empty => Arc::new(EmptyTree::new()),
     })
@@ -115,18 +129,18 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
         sha256: wanted.sha256.clone(),
-        size: None,
         strip_components: wanted.strip_components,
         subdir: wanted.subdir.clone(),
         url: None,
         identity: "stdin".to_owned(),
     };
+    let mut total_bytes = None;
     let reader: Box<dyn io::Read> = match &wanted.from {
         ArchiveFrom::Url { address, credential, secret } => {
             let url = address.url();
             let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
-            options.size = download.size;
+            total_bytes = download.size;
             options.identity = address.shown();
             options.url = Some(address.shown());
             download.body
@@ -137,7 +151,6 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         }
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
     };
-    let total_bytes = options.size;
     let mut beat = Beat::new(services);
     let tree = archive::receive(reader, &options, &mut |bytes| {
         if beat.goes_on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() }) {
@@ -166,5 +179,22 @@ impl<'a> Beat<'a> {
             self.services.events.emit(Event::SourceProgress(progress));
         }
         !self.services.cancel.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Cause, NetError};
+    use crate::source::archive::ArchiveError;
+
+    #[test]
+    fn a_retry_is_told_with_what_is_at_the_bottom_of_it() {
+        let url = crate::net::RedactedUrl::new(url::Url::parse("https://a.example/x.tgz").unwrap());
+        let net = NetError::Connect { host: "a.example".to_owned(), cause: Cause("connection refused".to_owned()) };
+        let error = FetchError::Source(ArchiveError::Net { url, cause: net }.into());
+        assert_eq!(with_cause(&error), "https://a.example/x.tgz could not be fetched by this pod: connection refused");
+        let alone = FetchError::Source(ArchiveError::Truncated("early".to_owned()).into());
+        assert_eq!(with_cause(&alone), alone.to_string());
     }
 }

@@ -18,9 +18,10 @@ use rustix::io::Errno;
 
 use super::body::ExactBody;
 use crate::model::path::{BadPath, MAX_DEPTH};
-use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
+use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk, reason_of};
 use crate::model::{Classified, Reason, TreePath};
-use crate::support::limits::Limits;
+use crate::support::guard::{Forbidden, Guard};
+use crate::support::limits::{Limits, OBJECT_BYTES, SOURCE_ENTRIES};
 use beneath::{Names, open_child, open_directory, open_file};
 
 /// Room for the names the kernel hands over in one call.
@@ -41,10 +42,13 @@ pub struct DirectoryTree {
 impl DirectoryTree {
     /// Opens `subdir` of the directory at `path`. Of the limits, `source_entries` binds a walk and `object_bytes` a body;
     /// the sum of bytes is for whoever ships them to count, since only it knows which are ignored.
-    pub fn open(path: &Path, subdir: &TreePath, limits: &Limits) -> Result<Self, DirectoryError> {
+    pub fn open(path: &Path, subdir: &TreePath, limits: &Limits, guard: &Guard) -> Result<Self, DirectoryError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| DirectoryError::root(path, cause))?;
-        let root = enter(top, path, subdir)?;
+        // The path was judged when the request was read, and may lead elsewhere by now.
+        let top = File::from(top);
+        guard.opened_tree(&top, path)?;
+        let root = enter(top.into(), path, subdir)?;
         let stat = fstat(&root).map_err(|cause| DirectoryError::root(path, cause))?;
         let revision = Revision {
             kind: "directory".into(),
@@ -159,7 +163,10 @@ impl SourceTree for DirectoryTree {
     fn open(&self, path: &TreePath, key: &BodyKey) -> Result<Box<dyn Read + Send + '_>, TreeError> {
         let size = announced(key);
         if size > self.object_bytes {
-            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit objectBytes of {}", self.object_bytes)));
+            return Err(TreeError::refused(
+                path,
+                format!("it has {size} bytes, more than the limit {OBJECT_BYTES} of {}", self.object_bytes),
+            ));
         }
         let file = open_file(self.root.as_fd(), path).map_err(|cause| TreeError::io(path, cause.into()))?;
         let stat = fstat(&file).map_err(|cause| TreeError::io(path, cause.into()))?;
@@ -203,7 +210,7 @@ impl Walker<'_> {
         if self.shown > self.tree.entries {
             return Err(TreeError::refused(
                 path,
-                format!("the source has more entries than the limit sourceEntries of {}", self.tree.entries),
+                format!("the source has more entries than the limit {SOURCE_ENTRIES} of {}", self.tree.entries),
             ));
         }
         let enter = entry.is_directory();
@@ -224,6 +231,8 @@ pub enum DirectoryError {
         #[source]
         cause: io::Error,
     },
+    #[error("the source directory is not read: {0}")]
+    Forbidden(#[from] Forbidden),
     #[error("the source directory {path:?} has no {subdir:?}: {component:?} cannot be opened in this pod")]
     Subdir {
         path: PathBuf,
@@ -256,8 +265,9 @@ impl DirectoryError {
 impl Classified for DirectoryError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Root { cause, .. } | Self::Subdir { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
-            Self::Root { .. } | Self::Subdir { .. } | Self::NotADirectory { .. } => Reason::SourceRefused,
+            Self::Root { cause, .. } | Self::Subdir { cause, .. } => reason_of(cause),
+            Self::NotADirectory { .. } => Reason::SourceRefused,
+            Self::Forbidden(_) => Reason::NotPermitted,
         }
     }
 
@@ -271,6 +281,7 @@ impl Classified for DirectoryError {
                 _ => None,
             },
             Self::NotADirectory { .. } => None,
+            Self::Forbidden(forbidden) => Some(forbidden.fix()),
         }
     }
 }

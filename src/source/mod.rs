@@ -43,8 +43,9 @@ impl Classified for SourceError {
 /// What a failure of the network is to a source.
 fn reason_of(cause: &NetError) -> Reason {
     match cause {
-        NetError::Redirect { .. } | NetError::TooLarge { .. } => Reason::SourceRefused,
-        NetError::Settings(_) => Reason::SecretInvalid,
+        // A certificate that is not trusted now will not be in a minute, either.
+        NetError::Redirect { .. } | NetError::TooLarge { .. } | NetError::Tls { .. } => Reason::SourceRefused,
+        NetError::Settings(_) | NetError::Authority(_) => Reason::SecretInvalid,
         NetError::Cancelled => Reason::Internal,
         _ => Reason::SourceUnavailable,
     }

@@ -104,17 +104,32 @@ impl Guard {
     /// Where a directory really is, if it and all that is in it may be read: `/` holds `/proc`.
     pub fn tree(&self, path: &Path) -> Result<PathBuf, Forbidden> {
         let real = self.file(path)?;
-        match self.places.iter().find(|place| place.starts_with(&real) && place.exists()) {
+        self.judge_below(&real, path).map(|()| real)
+    }
+
+    fn judge_below(&self, real: &Path, path: &Path) -> Result<(), Forbidden> {
+        match self.places.iter().find(|place| place.starts_with(real) && place.exists()) {
             Some(place) => Err(Forbidden::Place { path: path.to_owned(), place: place.clone() }),
-            None => Ok(real),
+            None => Ok(()),
         }
     }
 
     /// Judges what was opened under a name, whatever the name leads to by now.
     pub fn opened(&self, file: &File, path: &Path) -> Result<(), Forbidden> {
-        let real = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_else(|_| resolve(path));
-        self.judge(&real, path)
+        self.judge(&real(file, path), path)
     }
+
+    /// The same for a directory of which everything is read.
+    pub fn opened_tree(&self, directory: &File, path: &Path) -> Result<(), Forbidden> {
+        let real = real(directory, path);
+        self.judge(&real, path)?;
+        self.judge_below(&real, path)
+    }
+}
+
+/// Where an open file is; where its name leads, if the kernel does not say.
+fn real(file: &File, path: &Path) -> PathBuf {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_else(|_| resolve(path))
 }
 
 /// The absolute path without links and `..`; what is not there is taken as written.
@@ -215,6 +230,10 @@ mod tests {
             assert_eq!(guard.file(&path).is_ok(), want, "{}", path.display());
             assert_eq!(guard.opened(&File::open(&path).unwrap(), &path).is_ok(), want, "{}", path.display());
         }
+        for (path, want) in [(&inside, true), (&outside, false)] {
+            assert_eq!(guard.opened_tree(&File::open(path).unwrap(), path).is_ok(), want, "{}", path.display());
+        }
+        assert!(Guard::default().opened_tree(&File::open("/").unwrap(), Path::new("/")).is_err());
         assert!(guard.writable(&outside.join("result.json")).is_ok());
     }
 }

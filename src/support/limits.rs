@@ -20,6 +20,61 @@ impl Default for Limits {
     }
 }
 
+/// A bound as every message names it: its place in the request and the flag that sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub name: &'static str,
+    /// `None` for one that nobody can set.
+    pub flag: Option<&'static str>,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.flag {
+            Some(flag) => write!(f, "{} (--{flag})", self.name),
+            None => write!(f, "{} (fixed)", self.name),
+        }
+    }
+}
+
+const fn settable(name: &'static str, flag: &'static str) -> Bound {
+    Bound { name, flag: Some(flag) }
+}
+
+const fn fixed(name: &'static str) -> Bound {
+    Bound { name, flag: None }
+}
+
+pub const SOURCE_BYTES: Bound = settable("limits.sourceBytes", "limit-source-bytes");
+pub const SOURCE_ENTRIES: Bound = settable("limits.sourceEntries", "limit-source-entries");
+pub const OBJECT_BYTES: Bound = settable("limits.objectBytes", "limit-object-bytes");
+pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-compression-ratio");
+
+/// All that a request can set.
+pub const SETTABLE: [Bound; 4] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO];
+
+/// Objects of a pack: commits, trees and tags come on top of the files.
+pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
+pub const GIT_OBJECTS_PER_ENTRY: u64 = 4;
+
+/// Bytes of memory for one piece of a pack, above all for the base of a delta: three of them may be held at once. Servers make
+/// no deltas of files over their `core.bigFileThreshold`, and such files are not held while a pack comes in.
+pub const GIT_PIECE: Bound = fixed("bytes in memory for one delta of a pack");
+pub const GIT_PIECE_BYTES: u64 = 128 << 20;
+
+/// Bytes of a commit or an annotated tag.
+pub const GIT_COMMIT: Bound = fixed("bytes of a commit or tag");
+pub const GIT_COMMIT_BYTES: u64 = 1 << 20;
+
+/// Bytes of all tree objects on the way to one directory, held together while a commit is walked: a directory of a million names
+/// has some 50 MB.
+pub const GIT_TREES: Bound = fixed("bytes of the tree objects down to one directory");
+pub const GIT_TREES_BYTES: u64 = 64 << 20;
+
+/// Bytes of a git server's list of refs: half a million of them.
+pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
+pub const GIT_REFS_BYTES: u64 = 64 << 20;
+
 /// A ratio below this many decompressed bytes says nothing.
 pub const RATIO_FROM: u64 = 64 << 20;
 

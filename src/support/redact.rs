@@ -50,8 +50,12 @@ impl Redactor {
         }
     }
 
-    /// A credential's two parts: the password, and the pair as HTTP's basic authentication writes it.
+    /// A credential's two parts: the password, or the name where that is the token, and the pair as HTTP's basic authentication
+    /// writes it.
     pub fn add_basic(&self, username: &str, password: &SecretString) {
+        if is_beside_a_token(password.expose_secret()) {
+            return self.add(&SecretString::from(username));
+        }
         self.add(password);
         if password.expose_secret().len() >= SHORTEST {
             self.add(&SecretString::from(format!("{username}:{}", password.expose_secret())));
@@ -74,6 +78,13 @@ impl Redactor {
     pub fn longest(&self) -> usize {
         self.state.read().unwrap_or_else(PoisonError::into_inner).longest
     }
+}
+
+/// Whether a password only stands beside a token that is given as the name: none at all, or GitHub's word for that
+/// ("Authenticating with OAuth tokens over HTTPS", `https://TOKEN:x-oauth-basic@`). Any other name is no secret: to mask it
+/// would destroy every text, and every reference, that has the word in it.
+pub fn is_beside_a_token(password: &str) -> bool {
+    matches!(password, "" | "x-oauth-basic")
 }
 
 /// The forms in which a value travels.

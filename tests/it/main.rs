@@ -30,5 +30,6 @@ mod races;
 mod registries;
 mod requests;
 mod secrets_and_stdin;
+mod source_edges;
 mod stopping;
 mod table;

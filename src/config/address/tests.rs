@@ -17,10 +17,7 @@ fn credentials_leave_the_url_and_keep_its_origin() {
     assert_eq!((credential.username.expose_secret(), credential.password.expose_secret()), ("me", "p@ss"));
     let (_, token) = git("https://ghp_hush@git.example.com:8443/a").unwrap();
     let token = token.unwrap();
-    assert_eq!(
-        (token.origin.as_str(), token.secrets().map(ExposeSecret::expose_secret)),
-        ("https://git.example.com:8443", ["ghp_hush", ""])
-    );
+    assert_eq!((token.origin.as_str(), token.secret().expose_secret()), ("https://git.example.com:8443", "ghp_hush"));
     assert!(!format!("{token:?}").contains("hush"));
     assert!(git("https://git.example.com/a.git").unwrap().1.is_none());
 }
@@ -89,7 +86,7 @@ fn a_query_is_kept_for_archives_and_masked_for_people() {
     let url = "https://bucket.example/src.tgz?X-Amz-Signature=hush&flag";
     let (address, _) = parse("f", url, Purpose::Archive, &Policy::default()).unwrap();
     assert_eq!(address.url().as_str(), url);
-    assert_eq!(address.shown(), "https://bucket.example/src.tgz?X-Amz-Signature=…&…");
+    assert_eq!(address.shown(), "https://bucket.example/src.tgz?X-Amz-Signature=[redacted]&[redacted]");
     assert!(!format!("{address:?}").contains("hush"));
 }
 

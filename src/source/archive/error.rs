@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
 use crate::support::guard::Forbidden;
+use crate::support::limits::Bound;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -52,16 +54,14 @@ pub enum ArchiveError {
     },
     #[error("the archive is not the one that was asked for: its digest is {actual}, not {expected}")]
     Digest { expected: Digest, actual: Digest },
-    #[error("the archive is not the one that was asked for: it has {actual} bytes, not {expected}")]
-    Size { expected: u64, actual: u64 },
     #[error("the archive is incomplete: {0}")]
     Truncated(String),
     #[error("the archive is damaged: {0}")]
     Damaged(String),
     #[error("the archive is refused: {0}")]
     Format(String),
-    #[error("the archive is refused: it has more than the limit {name} of {bound} {unit}")]
-    Limit { name: &'static str, bound: u64, unit: &'static str },
+    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}")]
+    Limit { limit: Bound, value: u64, unit: &'static str },
     #[error("the archive is refused: entry {entry:?}: {rule}")]
     Entry { entry: String, rule: String },
     #[error("the archive has no {0:?}")]
@@ -105,15 +105,15 @@ impl ArchiveError {
 impl Classified for ArchiveError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Reason::SourceNotFound,
+            Self::Open { cause, .. } => reason_of_io(cause),
             Self::NoSubdir(_) | Self::NotFound { .. } | Self::Answer { .. } => Reason::SourceNotFound,
             Self::Forbidden(_) => Reason::NotPermitted,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Net { cause, .. } => reason_of(cause),
             Self::Server { .. } | Self::Input { .. } => Reason::SourceUnavailable,
             Self::Workspace { .. } | Self::Spool { .. } => Reason::WorkspaceFull,
-            Self::Digest { .. } | Self::Size { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
-            Self::Open { .. } | Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
+            Self::Digest { .. } | Self::Truncated(_) | Self::Damaged(_) => Reason::SourceIntegrity,
+            Self::Format(_) | Self::Limit { .. } | Self::Entry { .. } => Reason::SourceRefused,
             Self::Cancelled => Reason::Internal,
         }
     }
@@ -129,7 +129,10 @@ impl Classified for ArchiveError {
             Self::Forbidden(forbidden) => return Some(forbidden.fix()),
             Self::Workspace { .. } => "the workspace has to be a directory that the agent's user can write",
             Self::Net { cause, .. } => return cause.hint(),
-            Self::Auth { authenticated: false, .. } => "give the credential in source.archive.secret, or use a presigned URL",
+            Self::Auth { authenticated: false, .. } => {
+                "give the credential in source.archive.secret, or use a presigned URL; a secret is shown to the URL's own host only, never to \
+                 where a redirect leads"
+            }
             Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this archive",
             Self::Truncated(_) => "the upload or the file is incomplete: make it again",
             Self::Limit { .. } => "raise the limit if the archive can be trusted",

@@ -9,6 +9,7 @@ use super::members::Members;
 use super::trie::{Node, NodeKind, Trie};
 use super::{ArchiveOptions, NAME_BYTES};
 use crate::model::TreePath;
+use crate::support::limits::SOURCE_ENTRIES;
 
 /// Entries between two looks at whether the run was cancelled.
 const BEAT: u64 = 1024;
@@ -34,7 +35,7 @@ pub fn read(received: &Received, options: &ArchiveOptions, beat: &mut dyn FnMut(
         trie.add(&member, options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
         // Directories that are only implied count: one name may imply hundreds.
         if count.max(trie.nodes.len() as u64 - 1) > limits.source_entries {
-            return Err(ArchiveError::Limit { name: "sourceEntries", bound: limits.source_entries, unit: "entries" });
+            return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: limits.source_entries, unit: "entries" });
         }
         if count % BEAT == 0 && beat().is_break() {
             return Err(ArchiveError::Cancelled);

@@ -1,4 +1,4 @@
-//! Taking an archive in: read once, hashed, counted, bounded, decompressed into the spool. What was asked for (digest, size) is
+//! Taking an archive in: read once, hashed, counted, bounded, decompressed into the spool. The digest that was asked for is
 //! compared before anybody looks at what the archive holds.
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use super::header::BLOCK;
 use super::{ArchiveOptions, Progress, gzip, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
-use crate::support::limits::RATIO_FROM;
+use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
 
 /// Bytes read, and written, at once.
 const CHUNK: usize = 128 << 10;
@@ -37,19 +37,18 @@ pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     let count = Cell::new(0);
     let mut input = Input::new(reader, options.limits.source_bytes, &count, progress);
     let unpacked = match unpack(&mut input, &spool, options, &count) {
-        Err(error) if !(error.is_about_content() && options.knows_its_bytes()) => return Err(error),
+        Err(error) if !(error.is_about_content() && options.sha256.is_some()) => return Err(error),
         other => other,
     };
     input.drain()?;
     let digest = Digest::sha256(input.hash.finalize());
-    compare(options, &digest, count.get())?;
+    compare(options, &digest)?;
     Ok(Received { spool, bytes: unpacked?, digest, size: count.get() })
 }
 
-fn compare(options: &ArchiveOptions, digest: &Digest, size: u64) -> Result<(), ArchiveError> {
-    match (&options.sha256, options.size) {
-        (_, Some(expected)) if expected != size => Err(ArchiveError::Size { expected, actual: size }),
-        (Some(expected), _) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
+fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError> {
+    match &options.sha256 {
+        Some(expected) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
         _ => Ok(()),
     }
 }
@@ -94,11 +93,11 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> 
 fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
     let limits = &options.limits;
     if total > limits.source_bytes {
-        return Err(ArchiveError::Limit { name: "sourceBytes", bound: limits.source_bytes, unit: "bytes" });
+        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: limits.source_bytes, unit: "bytes" });
     }
     if total > RATIO_FROM && total > came.saturating_mul(limits.compression_ratio) {
-        let (bound, unit) = (limits.compression_ratio, "bytes out of each compressed one");
-        return Err(ArchiveError::Limit { name: "compressionRatio", bound, unit });
+        let (value, unit) = (limits.compression_ratio, "bytes out of each compressed one");
+        return Err(ArchiveError::Limit { limit: COMPRESSION_RATIO, value, unit });
     }
     Ok(())
 }
@@ -140,7 +139,7 @@ impl<'a, 'p, R: Read> Input<'a, 'p, R> {
         self.end = at + read;
         self.count.set(bytes + read as u64);
         if self.count.get() > self.most {
-            return Err(ArchiveError::Limit { name: "sourceBytes", bound: self.most, unit: "bytes" });
+            return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: self.most, unit: "bytes" });
         }
         match (self.progress)(self.count.get()) {
             ControlFlow::Continue(()) => Ok(read),

@@ -12,6 +12,7 @@ use super::header::{self, BLOCK, Header};
 use super::pax::{self, Extended, SPARSE};
 use super::spool::Stretch;
 use super::{EXTENDED_BYTES, GLOBAL_BYTES};
+use crate::support::limits::OBJECT_BYTES;
 
 /// Bytes read ahead: enough for some small files, little enough not to read large ones.
 const AHEAD: usize = 16 << 10;
@@ -129,7 +130,7 @@ impl<'a> Members<'a> {
             return Err(ArchiveError::entry(name, "it has a body, though it is no file"));
         }
         if size > self.object_bytes {
-            return Err(ArchiveError::entry(name, format!("it has more than the limit objectBytes of {} bytes", self.object_bytes)));
+            return Err(ArchiveError::entry(name, format!("it has more than the limit {OBJECT_BYTES} of {} bytes", self.object_bytes)));
         }
         let cut = || ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name)));
         let padded = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()).ok_or_else(cut)?;

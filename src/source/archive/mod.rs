@@ -3,7 +3,7 @@
 //! ```text
 //! reader ─► intake (hash, count, bounds) ─► gzip ─► spool: one nameless file in the workspace
 //!                                                     │
-//!              digest and size compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
+//!              digest compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
 //! ```
 //!
 //! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
@@ -27,8 +27,9 @@ mod trie;
 mod tests;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Digest, TreePath};
@@ -59,8 +60,6 @@ pub struct ArchiveOptions {
     pub limits: Limits,
     /// What the bytes must hash to as they come, before decompression.
     pub sha256: Option<Digest>,
-    /// How many bytes must come, before decompression.
-    pub size: Option<u64>,
     /// Leading components taken off every name, as tar's `--strip-components` does.
     pub strip_components: u32,
     /// The directory that becomes the tree's root, after stripping.
@@ -69,12 +68,6 @@ pub struct ArchiveOptions {
     pub url: Option<String>,
     /// What makes two archives the same source: a URL without secrets, a path, `stdin`.
     pub identity: String,
-}
-
-impl ArchiveOptions {
-    fn knows_its_bytes(&self) -> bool {
-        self.sha256.is_some() || self.size.is_some()
-    }
 }
 
 /// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.
@@ -93,10 +86,12 @@ pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
 /// Opens an archive of this pod's file system. Links on the way are followed; the guard judges where they led.
 pub fn open(path: &Path, guard: &Guard) -> Result<File, ArchiveError> {
     let failed = |cause| ArchiveError::Open { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(failed)?;
+    // A pipe under the name must not keep the run waiting.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     guard.opened(&file, path)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
     }
     Ok(file)
 }

@@ -52,16 +52,6 @@ impl ArchiveTree {
         Ok(Self { spool: received.spool, bytes: received.bytes, index, root, nanos, revision, identity })
     }
 
-    /// Entries below the tree's root, directories that are only implied among them.
-    pub fn entries(&self) -> u64 {
-        self.count(self.root)
-    }
-
-    fn count(&self, directory: u32) -> u64 {
-        let children = self.index.children(self.index.node(directory));
-        children.iter().map(|child| 1 + self.count(*child)).sum()
-    }
-
     fn entry(&self, node: &Node, path: &TreePath) -> Entry {
         let kind = match node.kind {
             NodeKind::Implied | NodeKind::Directory => Kind::Directory,

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 fn open(path: &Path) -> DirectoryTree {
-    DirectoryTree::open(path, &TreePath::root(), &Limits::default()).unwrap()
+    DirectoryTree::open(path, &TreePath::root(), &Limits::default(), &Guard::default()).unwrap()
 }
 
 fn path(name: &str) -> TreePath {
@@ -106,21 +106,22 @@ fn a1_no_link_below_the_root_is_followed() {
         ("real/file", Reason::SourceRefused, "a file"),
         ("real/none", Reason::SourceNotFound, "none"),
     ] {
-        let error = DirectoryTree::open(&root, &path(subdir), &Limits::default()).unwrap_err();
+        let error = DirectoryTree::open(&root, &path(subdir), &Limits::default(), &Guard::default()).unwrap_err();
         assert_eq!(error.reason(), reason, "{subdir}: {error}");
         assert!(error.to_string().contains(named), "{error}");
     }
-    let deep = DirectoryTree::open(&root, &path("real"), &Limits::default()).unwrap();
+    let deep = DirectoryTree::open(&root, &path("real"), &Limits::default(), &Guard::default()).unwrap();
     assert_eq!(entries(&deep).unwrap().len(), 2);
     assert_eq!(deep.revision().subdir.as_deref(), Some("real"));
 }
 
 #[test]
 fn a_missing_root_says_so() {
-    let error = DirectoryTree::open(Path::new("/nonexistent/source"), &TreePath::root(), &Limits::default()).unwrap_err();
+    let error =
+        DirectoryTree::open(Path::new("/nonexistent/source"), &TreePath::root(), &Limits::default(), &Guard::default()).unwrap_err();
     assert_eq!(error.reason(), Reason::SourceNotFound);
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = DirectoryTree::open(file.path(), &TreePath::root(), &Limits::default()).unwrap_err();
+    let error = DirectoryTree::open(file.path(), &TreePath::root(), &Limits::default(), &Guard::default()).unwrap_err();
     assert_eq!(error.reason(), Reason::SourceRefused);
 }
 
@@ -174,17 +175,38 @@ fn limits_bind_entries_bodies_and_depth() {
     for name in ["a", "b", "c"] {
         fs::write(home.path().join(name), "12345").unwrap();
     }
-    let tree = DirectoryTree::open(home.path(), &TreePath::root(), &limits).unwrap();
+    let tree = DirectoryTree::open(home.path(), &TreePath::root(), &limits, &Guard::default()).unwrap();
     let entry = entries(&tree).unwrap().remove(0);
     let refused = tree.open(&entry.path, &entry.key).err().unwrap();
-    assert!(refused.to_string().contains("objectBytes"), "{refused}");
+    assert!(refused.to_string().contains("--limit-object-bytes"), "{refused}");
     fs::write(home.path().join("d"), "").unwrap();
     let refused = entries(&tree).unwrap_err();
-    assert!(refused.to_string().contains("sourceEntries"), "{refused}");
+    assert!(refused.to_string().contains("--limit-source-entries"), "{refused}");
 
     let deep = tempfile::tempdir().unwrap();
     fs::create_dir_all(deep.path().join("d/".repeat(MAX_DEPTH))).unwrap();
     assert_eq!(entries(&open(deep.path())).unwrap().len(), MAX_DEPTH);
     fs::write(deep.path().join("d/".repeat(MAX_DEPTH)).join("x"), "").unwrap();
     assert_eq!(entries(&open(deep.path())).unwrap_err().reason(), Reason::SourceRefused);
+}
+
+#[test]
+fn a_root_that_was_swapped_since_the_request_was_read_is_judged_by_what_was_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let (allowed, secret) = (home.path().join("allowed"), home.path().join("secret"));
+    fs::create_dir_all(allowed.join("src")).unwrap();
+    fs::create_dir(&secret).unwrap();
+    let mut guard = Guard::default();
+    guard.add_root(&allowed);
+    let source = guard.tree(&allowed.join("src")).unwrap();
+    let open = || DirectoryTree::open(&source, &TreePath::root(), &Limits::default(), &guard);
+    assert!(open().is_ok());
+    fs::remove_dir(&source).unwrap();
+    for target in [secret.as_path(), Path::new("/"), Path::new("/proc/self")] {
+        symlink(target, &source).unwrap();
+        assert_eq!(open().unwrap_err().reason(), Reason::NotPermitted, "{}", target.display());
+        let unbound = DirectoryTree::open(&source, &TreePath::root(), &Limits::default(), &Guard::default());
+        assert_eq!(unbound.is_ok(), target == secret, "{}", target.display());
+        fs::remove_file(&source).unwrap();
+    }
 }

@@ -11,8 +11,9 @@ use super::pattern::Pattern;
 pub(super) const FILE_BYTES: u64 = 1 << 20;
 const LINE_BYTES: usize = 2048;
 
-/// Lines of one file that matter here.
-const MOST_LINES: usize = 4096;
+/// Settings of attributes that matter here, and patterns that need an expression, in all files that are held at once.
+const MOST_SETTINGS: usize = 16_384;
+const MOST_EXPRESSIONS: usize = 1024;
 
 /// Expansions of macros by macros for one file.
 const MOST_MACROS: usize = 64;
@@ -37,31 +38,63 @@ pub(super) struct Rules {
     macros: HashMap<String, Assignments>,
 }
 
-/// The file holds more than can be matched within bounds.
+/// There is more than can be held and matched within bounds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
+/// What may still be held of a commit's attributes.
+#[derive(Debug)]
+pub(super) struct Budget {
+    settings: usize,
+    expressions: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { settings: MOST_SETTINGS, expressions: MOST_EXPRESSIONS }
+    }
+}
+
+impl Budget {
+    /// Whether it is time to let go of what is held.
+    pub fn is_low(&self) -> bool {
+        self.settings < MOST_SETTINGS / 4 || self.expressions < MOST_EXPRESSIONS / 4
+    }
+
+    fn spend(&mut self, settings: usize, expressions: usize) -> Result<(), TooMany> {
+        self.settings = self.settings.checked_sub(settings).ok_or(TooMany)?;
+        self.expressions = self.expressions.checked_sub(expressions).ok_or(TooMany)?;
+        Ok(())
+    }
+}
+
 impl Rules {
-    /// Macros may be defined in the root's file only.
-    pub fn parse(text: &[u8], root: bool) -> Result<Self, TooMany> {
-        let mut rules = Self::default();
+    /// `root` holds the macros, which may be defined in the root's file only: this is that file where there is none.
+    /// What changes no bytes is left out before its pattern is looked at.
+    pub fn parse(text: &[u8], root: Option<&Self>, budget: &mut Budget) -> Result<Self, TooMany> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        for line in text.split(|b| *b == b'\n').filter(|line| line.len() < LINE_BYTES) {
-            let Some((name, assignments)) = split(line) else { continue };
-            if let Some(name) = name.strip_prefix(b"[attr]") {
-                if let Some(name) = attribute_name(name.trim_ascii()).filter(|_| root) {
-                    rules.macros.insert(name, assignments);
-                }
-            } else if !name.starts_with(b"!") {
-                rules.lines.push((Pattern::parse(&name).ok_or(TooMany)?, assignments));
+        let lines = || text.split(|b| *b == b'\n').filter(|line| line.len() < LINE_BYTES).filter_map(split);
+        let mut rules = Self::default();
+        for (name, assignments) in lines().filter(|_| root.is_none()) {
+            if let Some(name) = name.strip_prefix(b"[attr]").and_then(|name| attribute_name(name.trim_ascii())) {
+                budget.spend(assignments.len() + 1, 0)?;
+                rules.macros.insert(name, assignments);
             }
         }
-        let macros = &rules.macros;
-        // A nested file may use a macro that only the root knows, so any name that is no plain attribute stays there.
-        rules.lines.retain(|(_, assignments)| {
-            assignments.iter().any(|(name, _)| ACTIVE.contains(&name.as_str()) || name == "binary" || macros.contains_key(name) || !root)
-        });
-        if rules.lines.len() > MOST_LINES { Err(TooMany) } else { Ok(rules) }
+        let macros = &root.unwrap_or(&rules).macros;
+        let matters = |name: &str| ACTIVE.contains(&name) || name == "binary" || macros.contains_key(name);
+        let mut kept = Vec::new();
+        for (pattern, mut assignments) in lines() {
+            assignments.retain(|(name, _)| matters(name));
+            if assignments.is_empty() || pattern.starts_with(b"[attr]") || pattern.starts_with(b"!") {
+                continue;
+            }
+            let pattern = Pattern::parse(&pattern).ok_or(TooMany)?;
+            budget.spend(assignments.len(), usize::from(pattern.is_expression()))?;
+            kept.push((pattern, assignments));
+        }
+        rules.lines = kept;
+        Ok(rules)
     }
 
     pub fn is_empty(&self) -> bool {

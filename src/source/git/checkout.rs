@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use git2::Oid;
 
-use super::attributes::{self, Attributes, Rules};
+use super::attributes::{self, Attributes, Budget, Rules, TooMany};
 use super::objects::{ItemKind, Objects, items};
 use crate::model::TreePath;
 use crate::model::tree::TreeError;
@@ -17,10 +17,20 @@ use crate::model::tree::TreeError;
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 const LFS_BYTES: usize = 1024;
 
+/// Directories whose attributes are kept; a hostile tree has millions of them, with long names.
+const MOST_DIRECTORIES: usize = 4096;
+
 /// The attributes of one commit, read as far as they are needed.
 pub(super) struct Checkout {
     root: Oid,
-    directories: Mutex<HashMap<TreePath, Arc<Directory>>>,
+    known: Mutex<Known>,
+}
+
+/// What is kept, and what may still be.
+#[derive(Default)]
+struct Known {
+    directories: HashMap<TreePath, Arc<Directory>>,
+    budget: Budget,
 }
 
 /// A directory on the way to a file.
@@ -35,7 +45,7 @@ struct Directory {
 impl Checkout {
     /// `root` is the commit's own tree, where attributes begin, whatever directory of it is built.
     pub fn new(root: Oid) -> Self {
-        Self { root, directories: Mutex::default() }
+        Self { root, known: Mutex::default() }
     }
 
     /// Refuses a body that is not what `git clone` would have written. `path` begins at the commit's root.
@@ -58,22 +68,48 @@ impl Checkout {
         }
     }
 
-    /// The directory with its attributes and all above it; each is read once.
     fn directory(&self, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
-        if let Some(known) = self.directories.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.directories.len() >= MOST_DIRECTORIES || known.budget.is_low() {
+            *known = Known::default();
+        }
+        known.directory(self.root, objects, path)
+    }
+}
+
+impl Checkout {
+    /// Directories that are held now.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).directories.len()
+    }
+}
+
+impl Known {
+    /// The directory with its attributes and all above it; each is read once, as long as it is kept.
+    fn directory(&mut self, root: Oid, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
+        if let Some(known) = self.directories.get(path) {
             return Ok(Arc::clone(known));
         }
         let directory = match path.parent() {
-            None => Directory { tree: self.root, skip: 0, rules: rules(objects, self.root, path)?, parent: None },
+            None => Directory { tree: root, skip: 0, rules: rules(objects, root, path, None, &mut self.budget)?, parent: None },
             Some(above) => {
-                let parent = self.directory(objects, &above)?;
+                let parent = self.directory(root, objects, &above)?;
                 let tree = below(objects, parent.tree, path)?;
-                Directory { tree, skip: path.as_bytes().len() + 1, rules: rules(objects, tree, path)?, parent: Some(parent) }
+                let rules = rules(objects, tree, path, Some(parent.topmost()), &mut self.budget)?;
+                Directory { tree, skip: path.as_bytes().len() + 1, rules, parent: Some(parent) }
             }
         };
         let directory = Arc::new(directory);
-        self.directories.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), Arc::clone(&directory));
+        self.directories.insert(path.clone(), Arc::clone(&directory));
         Ok(directory)
+    }
+}
+
+impl Directory {
+    /// The rules of the commit's root.
+    fn topmost(&self) -> &Rules {
+        self.parent.as_ref().map_or(&self.rules, |parent| parent.topmost())
     }
 }
 
@@ -85,7 +121,7 @@ fn below(objects: &Objects, parent: Oid, path: &TreePath) -> Result<Oid, TreeErr
 }
 
 /// The directory's own file; a link of that name counts for nothing, as in git.
-fn rules(objects: &Objects, tree: Oid, path: &TreePath) -> Result<Rules, TreeError> {
+fn rules(objects: &Objects, tree: Oid, path: &TreePath, root: Option<&Rules>, budget: &mut Budget) -> Result<Rules, TreeError> {
     let object = objects.tree(tree)?;
     let items = items(object.data())?;
     let Some(item) = items.iter().find(|item| item.name == b".gitattributes" && item.kind() == ItemKind::File) else {
@@ -93,5 +129,6 @@ fn rules(objects: &Objects, tree: Oid, path: &TreePath) -> Result<Rules, TreeErr
     };
     let file = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;
     let text = objects.blob(item.id, &file, attributes::FILE_BYTES)?;
-    Rules::parse(text.data(), path.is_root()).map_err(|_| TreeError::refused(&file, "it has more patterns than can be matched"))
+    let rule = "with it the commit has more attributes than can be matched";
+    Rules::parse(text.data(), root, budget).map_err(|TooMany| TreeError::refused(&file, rule))
 }

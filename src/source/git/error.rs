@@ -4,6 +4,7 @@ use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
+use crate::support::limits::{Bound, GIT_PIECE};
 
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +13,6 @@ pub enum GitError {
     Request { field: &'static str, problem: String },
     #[error("{url} is plain http, which the operator has not allowed (plain-http)")]
     PlainHttp { url: RedactedUrl },
-    #[error("a credential for {url} would travel in the clear")]
-    CredentialInTheClear { url: RedactedUrl },
     #[error("{url} has no such repository (status {status}){}", quote(.said.as_deref()))]
     NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{url} is no git repository over smart http: it answered with {got}")]
@@ -40,7 +39,7 @@ pub enum GitError {
     #[error("{url} uses {what}, which this agent cannot read")]
     Unsupported { url: RedactedUrl, what: &'static str },
     #[error("the source is refused: {url} sent more than the limit {limit} of {value}")]
-    Limit { url: RedactedUrl, limit: &'static str, value: u64 },
+    Limit { url: RedactedUrl, limit: Bound, value: u64 },
     #[error("the workspace {path:?} of this pod could not be used")]
     Workspace {
         path: String,
@@ -65,7 +64,7 @@ fn quote(text: Option<&str>) -> String {
 impl Classified for GitError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Request { .. } | Self::CredentialInTheClear { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
+            Self::Request { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
             Self::PlainHttp { .. } => Reason::NotPermitted,
             Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { exists: false, .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
@@ -94,13 +93,13 @@ impl Classified for GitError {
             }
             Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this repository",
             Self::PlainHttp { .. } => "use https, or let the operator allow plain-http",
-            Self::CredentialInTheClear { .. } => "use https, or leave source.git.secret out",
             Self::Revision { hint, .. } => return hint.clone(),
             Self::Net { cause, .. } => return cause.hint(),
             Self::Workspace { .. } | Self::WorkspaceFull { .. } => {
                 "the workspace needs to be a writable directory with room for the repository's objects: see workspace"
             }
-            Self::Limit { .. } => "a larger limit can be set with the flag of this name",
+            Self::Limit { limit: GIT_PIECE, .. } => "let the server make no deltas of files this large: its core.bigFileThreshold",
+            Self::Limit { limit: Bound { flag: Some(_), .. }, .. } => "raise the limit if the repository can be trusted",
             Self::Tree(cause) => return cause.hint(),
             _ => return None,
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
 use super::commit::Commit;
@@ -15,10 +15,15 @@ use super::{GitError, GitUrl, ffi, transport_http, url};
 use crate::event::SourceProgress;
 use crate::model::TreePath;
 use crate::net::{BlockingClient, Credential};
-use crate::support::limits::Limits;
+use crate::support::limits::{
+    Bound, GIT_COMMIT, GIT_COMMIT_BYTES, GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, GIT_PIECE, GIT_PIECE_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES,
+};
 
 /// How often progress is told; whether to go on is asked at every object.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes of one piece of memory that libgit2's own buffers may need, whatever the limits are.
+const SMALLEST_PIECE: u64 = 1 << 20;
 
 /// What to fetch.
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ pub struct Options {
 pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
     check(options)?;
     let wanted = wanted(options)?;
-    ffi::set_up(options.limits.object_bytes).map_err(|error| GitError::Library(error.message().to_owned()))?;
+    ffi::set_up().map_err(|error| GitError::Library(error.message().to_owned()))?;
     // A ref may move between being listed and being fetched: then everything is asked once more, from the start.
     for _ in 0..2 {
         if let Some(tree) = Attempt::new(options, net)?.run(&wanted, progress)? {
@@ -57,15 +62,8 @@ pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(S
 }
 
 fn check(options: &Options) -> Result<(), GitError> {
-    let url = || options.url.redacted();
     let tls = options.url.origin().is_some_and(|origin| origin.is_tls());
-    if !tls && !options.plain_http {
-        return Err(GitError::PlainHttp { url: url() });
-    }
-    if !tls && options.credential.is_some() {
-        return Err(GitError::CredentialInTheClear { url: url() });
-    }
-    Ok(())
+    if tls || options.plain_http { Ok(()) } else { Err(GitError::PlainHttp { url: options.url.redacted() }) }
 }
 
 fn wanted(options: &Options) -> Result<Wanted, GitError> {
@@ -156,22 +154,36 @@ impl<'a> Attempt<'a> {
         if self.session.capabilities().shallow && plan.way != Way::Everything {
             how.depth(1);
         }
+        let _bounded = ffi::bound(piece(&self.options.limits).1);
         connection.remote().download(&specs, Some(&mut how))
     }
 
     /// The commit that was resolved, looked up among what really came; a tag is peeled.
     fn commit(&self, repository: &Repository, plan: &Plan) -> Result<Option<Commit>, GitError> {
-        let Ok(object) = repository.find_object(plan.id, None) else {
+        let odb = repository.odb().map_err(|error| self.explain(&error))?;
+        if !odb.exists(plan.id) {
             return match plan.way {
                 Way::Ref(_) => Ok(None),
                 Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
             };
-        };
-        let commit = object.peel(ObjectType::Commit).ok().and_then(|object| object.into_commit().ok());
-        let Some(commit) = commit else {
-            return Err(self.missing(format!("{} is no commit", plan.id), None));
-        };
-        Ok(Some(Commit::of(&commit)))
+        }
+        let mut id = plan.id;
+        // Nothing is read before its size is known: libgit2 would hold it whole, and parsed.
+        while let Ok((size, kind @ (ObjectType::Commit | ObjectType::Tag))) = odb.read_header(id) {
+            if size as u64 > GIT_COMMIT_BYTES {
+                return Err(self.over(GIT_COMMIT, GIT_COMMIT_BYTES));
+            }
+            if kind == ObjectType::Commit {
+                let commit = repository.find_commit(id).map_err(|error| self.explain(&error))?;
+                return Ok(Some(Commit::of(&commit)));
+            }
+            id = repository.find_tag(id).map_err(|error| self.explain(&error))?.target_id();
+        }
+        Err(self.missing(format!("{} is no commit", plan.id), None))
+    }
+
+    fn over(&self, limit: Bound, value: u64) -> GitError {
+        GitError::Limit { url: self.options.url.redacted(), limit, value }
     }
 
     fn missing(&self, problem: String, hint: Option<String>) -> GitError {
@@ -199,31 +211,29 @@ impl<'a> Attempt<'a> {
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
         let url = || self.options.url.redacted();
-        match Local::of(&problem) {
-            Some(Local::Full) => return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() },
-            Some(Local::TooLarge) => {
-                return GitError::Limit { url: url(), limit: "object-bytes", value: self.options.limits.object_bytes };
-            }
-            None => {}
+        if ffi::refused() {
+            let (limit, value) = piece(&self.options.limits);
+            return self.over(limit, value);
+        }
+        if is_full(error.class(), &problem) {
+            return GitError::WorkspaceFull { path: self.options.workspace.display().to_string() };
         }
         GitError::Broken { url: url(), problem, said: self.session.said() }
     }
 }
 
-/// What libgit2 says in text alone: strerror's words behind an OS error, and delta.c's for an object over the limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Local {
-    Full,
-    TooLarge,
+/// Whether this pod's own disk is full: libgit2 says it in text alone, in strerror's words behind an error of the system. A
+/// server whose disk is full says the same words, as an error of the network.
+fn is_full(class: ErrorClass, message: &str) -> bool {
+    class == ErrorClass::Os && (message.contains("No space left on device") || message.contains("Disk quota exceeded"))
 }
 
-impl Local {
-    fn of(message: &str) -> Option<Self> {
-        if message.contains("No space left on device") || message.contains("Disk quota exceeded") {
-            return Some(Self::Full);
-        }
-        message.contains("overly large object").then_some(Self::TooLarge)
-    }
+/// What one piece of the pack may take in memory. libgit2's tables of objects are such pieces, too.
+fn piece(limits: &Limits) -> (Bound, u64) {
+    let tables = limits.source_entries.saturating_mul(GIT_OBJECTS_PER_ENTRY * 16);
+    let (bound, bytes) =
+        if limits.object_bytes < GIT_PIECE_BYTES { (OBJECT_BYTES, limits.object_bytes) } else { (GIT_PIECE, GIT_PIECE_BYTES) };
+    (bound, bytes.max(tables).max(SMALLEST_PIECE))
 }
 
 fn heads(connection: &RemoteConnection<'_, '_, '_>) -> Result<Vec<Head>, git2::Error> {
@@ -254,13 +264,12 @@ impl<'a, 'p> Meter<'a, 'p> {
         let limits = &self.attempt.options.limits;
         self.received = stats.received_bytes() as u64;
         let objects = stats.total_objects() as u64;
-        let over = |limit, value| Some(GitError::Limit { url: self.attempt.options.url.redacted(), limit, value });
-        // Commits, trees and tags come on top of the files.
-        let most_objects = limits.source_entries.saturating_mul(4);
+        let over = |limit, value| Some(self.attempt.over(limit, value));
+        let most_objects = limits.source_entries.saturating_mul(GIT_OBJECTS_PER_ENTRY);
         if self.received > limits.source_bytes {
-            self.stopped = over("source-bytes", limits.source_bytes);
+            self.stopped = over(SOURCE_BYTES, limits.source_bytes);
         } else if objects > most_objects {
-            self.stopped = over("source-entries", limits.source_entries);
+            self.stopped = over(GIT_OBJECTS, most_objects);
         } else if self.attempt.net.is_cancelled() || !self.tell(stats) {
             self.stopped = Some(GitError::Cancelled);
         }
@@ -283,17 +292,26 @@ impl<'a, 'p> Meter<'a, 'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::Local;
+    use super::*;
 
     #[test]
-    fn this_pods_own_limits_are_not_the_hosts_fault() {
-        for (message, want) in [
-            ("cannot extend packfile '/w/pack': No space left on device", Some(Local::Full)),
-            ("failed to write object: Disk quota exceeded", Some(Local::Full)),
-            ("failed to apply delta: overly large object", Some(Local::TooLarge)),
-            ("early EOF", None),
+    fn a_full_disk_of_this_pod_is_told_from_the_servers() {
+        for (class, message, want) in [
+            (ErrorClass::Os, "cannot extend packfile '/w/pack': No space left on device", true),
+            (ErrorClass::Os, "failed to write object: Disk quota exceeded", true),
+            (ErrorClass::Net, "remote error: upload-pack: write failed: No space left on device", false),
+            (ErrorClass::Indexer, "early EOF", false),
         ] {
-            assert_eq!(Local::of(message), want, "{message}");
+            assert_eq!(is_full(class, message), want, "{message}");
         }
+    }
+
+    #[test]
+    fn a_piece_of_a_pack_is_bounded_by_what_a_pod_can_hold() {
+        assert_eq!(piece(&Limits::default()), (GIT_PIECE, 128 << 20));
+        let small = Limits { object_bytes: 2 << 20, source_entries: 100, ..Limits::default() };
+        assert_eq!(piece(&small), (OBJECT_BYTES, 2 << 20));
+        let many = Limits { source_entries: 10_000_000, ..Limits::default() };
+        assert_eq!(piece(&many), (GIT_PIECE, 640_000_000));
     }
 }

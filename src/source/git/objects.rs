@@ -9,9 +9,7 @@ use super::names;
 use crate::model::TreePath;
 use crate::model::path::MAX_NAME;
 use crate::model::tree::TreeError;
-
-/// Bytes of one tree object: a directory of a million names.
-const TREE_BYTES: u64 = 256 << 20;
+use crate::support::limits::{GIT_TREES, GIT_TREES_BYTES, OBJECT_BYTES};
 
 /// One line of a tree object.
 pub(super) struct Item<'a> {
@@ -55,9 +53,15 @@ impl Objects {
 
     /// A tree whole; `items` reads it.
     pub fn tree(&self, id: Oid) -> Result<OdbObject<'_>, TreeError> {
+        self.tree_beside(id, 0)
+    }
+
+    /// A tree whole, beside others that are held and have so many bytes.
+    pub fn tree_beside(&self, id: Oid, held: u64) -> Result<OdbObject<'_>, TreeError> {
         let size = self.size_of(id, ObjectType::Tree)?;
-        if size > TREE_BYTES {
-            return Err(TreeError::Damaged(format!("a directory of {size} bytes ({id})")));
+        if held.saturating_add(size) > GIT_TREES_BYTES {
+            let rule = format!("with it the source has more than the limit {GIT_TREES} of {GIT_TREES_BYTES}");
+            return Err(TreeError::Refused { path: id.to_string(), rule });
         }
         self.read(id)
     }
@@ -66,7 +70,7 @@ impl Objects {
     pub fn size(&self, id: Oid, path: &TreePath, limit: u64) -> Result<u64, TreeError> {
         let size = self.size_of(id, ObjectType::Blob)?;
         if size > limit {
-            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit object-bytes of {limit}")));
+            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit {OBJECT_BYTES} of {limit}")));
         }
         Ok(size)
     }

@@ -5,8 +5,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// Bytes that one compiled expression may take.
-const REGEX_BYTES: usize = 256 << 10;
+/// Bytes that one compiled expression may take, and its working memory: that of a path with `**` in it is some 8 KiB.
+const REGEX_BYTES: usize = 32 << 10;
 
 /// One pattern, relative to the directory of its file.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ impl Pattern {
         Some(Self { basename, matcher: matcher(text, basename)? })
     }
 
+    /// Whether it had to be compiled, and holds memory for it.
+    pub fn is_expression(&self) -> bool {
+        matches!(self.matcher, Matcher::Regex(_))
+    }
+
     /// `path` is relative to the directory of the pattern's file.
     pub fn matches(&self, path: &[u8]) -> bool {
         let text = if self.basename { path.rsplit(|b| *b == b'/').next().unwrap_or(path) } else { path };
@@ -62,7 +67,13 @@ fn matcher(text: &[u8], basename: bool) -> Option<Matcher> {
         _ => {}
     }
     let Some(expression) = translate(text, basename) else { return Some(Matcher::Never) };
-    let regex = RegexBuilder::new(&expression).unicode(false).dot_matches_new_line(true).size_limit(REGEX_BYTES).build().ok()?;
+    let regex = RegexBuilder::new(&expression)
+        .unicode(false)
+        .dot_matches_new_line(true)
+        .size_limit(REGEX_BYTES)
+        .dfa_size_limit(REGEX_BYTES)
+        .build()
+        .ok()?;
     Some(Matcher::Regex(Box::new(regex)))
 }
 

@@ -13,9 +13,7 @@ use super::remote::{Capabilities, Scanner, readable};
 use super::{GitError, GitUrl};
 use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use crate::net::{BlockingClient, Body, Credential, NetError, RedactedUrl, Reply, Request};
-
-/// Bytes of the list of refs: half a million of them.
-const ADVERTISEMENT_BYTES: u64 = 64 << 20;
+use crate::support::limits::{GIT_REFS, GIT_REFS_BYTES};
 
 /// Hosts choose by it whether they talk to git or to a browser; the first word has to be this one.
 const AGENT: &str = concat!("git/2.0 (podwright ", env!("CARGO_PKG_VERSION"), ")");
@@ -77,8 +75,8 @@ impl Session {
         if capabilities.sha256 {
             return Err(GitError::Unsupported { url: url(), what: "SHA-256 object names" });
         }
-        if received > ADVERTISEMENT_BYTES {
-            return Err(GitError::Limit { url: url(), limit: "advertisement-bytes", value: ADVERTISEMENT_BYTES });
+        if received > GIT_REFS_BYTES {
+            return Err(GitError::Limit { url: url(), limit: GIT_REFS, value: GIT_REFS_BYTES });
         }
         self.state().capabilities = capabilities;
         Ok(())

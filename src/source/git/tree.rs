@@ -15,7 +15,7 @@ use super::{GitError, GitUrl};
 use crate::model::TreePath;
 use crate::model::path::{MAX_DEPTH, MAX_PATH};
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
-use crate::support::limits::Limits;
+use crate::support::limits::{Bound, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
 
 /// Submodules named in a notice.
 const NAMED: usize = 3;
@@ -77,27 +77,34 @@ impl GitTree {
         &self.notices
     }
 
+    #[cfg(test)]
+    pub(super) fn directories_kept(&self) -> usize {
+        self.checkout.held()
+    }
+
     pub(super) fn add_notice(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
 
     /// Submodules are not built: as after `git clone` without `--recursive` their directories are empty, and that is said.
     fn submodule_notice(&self) -> Result<Option<Notice>, TreeError> {
-        let mut found = Vec::new();
+        let (mut names, mut count) = (Vec::new(), 0);
         self.walk_with(&mut |entry, kind| {
             if kind == ItemKind::Submodule {
-                found.push(entry.path.display());
+                count += 1;
+                if count <= NAMED {
+                    names.push(entry.path.display());
+                }
             }
             Ok(Walk::Enter)
         })?;
-        let names = found[..found.len().min(NAMED)].join(", ");
-        let more = if found.len() > NAMED { format!(" and {} more", found.len() - NAMED) } else { String::new() };
-        let message = format!("submodules are not fetched, their directories are empty: {names}{more}");
-        Ok((!found.is_empty()).then_some(Notice { message, hint: None }))
+        let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        let message = format!("submodules are not fetched, their directories are empty: {}{more}", names.join(", "));
+        Ok((count > 0).then_some(Notice { message, hint: None }))
     }
 
     fn walk_with(&self, visit: &mut dyn FnMut(Entry, ItemKind) -> Visited) -> Result<(), TreeError> {
-        let mut walker = Walker { tree: self, visit, entries: 0, bytes: 0 };
+        let mut walker = Walker { tree: self, visit, entries: 0, bytes: 0, held: 0 };
         walker.directory(self.root, &TreePath::root(), 0)
     }
 
@@ -200,8 +207,11 @@ impl SourceTree for GitTree {
 struct Walker<'a, 'v> {
     tree: &'a GitTree,
     visit: &'v mut dyn FnMut(Entry, ItemKind) -> Visited,
+    /// Of every directory that was read, whether or not they were shown yet: those above are all held.
     entries: u64,
     bytes: u64,
+    /// Bytes of the tree objects from the root to here.
+    held: u64,
 }
 
 impl Walker<'_, '_> {
@@ -209,32 +219,30 @@ impl Walker<'_, '_> {
         if depth > MAX_DEPTH {
             return Err(TreeError::refused(path, format!("it is nested deeper than {MAX_DEPTH} directories")));
         }
-        let object = self.tree.objects.tree(id)?;
-        for item in items(object.data())? {
+        let object = self.tree.objects.tree_beside(id, self.held)?;
+        let items = items(object.data())?;
+        let limits = &self.tree.limits;
+        self.entries += items.len() as u64;
+        within(path, self.entries, SOURCE_ENTRIES, limits.source_entries)?;
+        self.held += object.len() as u64;
+        for item in items {
             let below = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;
             let entry = self.tree.entry(below, &item)?;
-            self.count(&entry)?;
+            self.bytes = self.bytes.saturating_add(entry.size());
+            within(&entry.path, self.bytes, SOURCE_BYTES, limits.source_bytes)?;
             let path = (item.kind() == ItemKind::Directory).then(|| entry.path.clone());
             if let (Walk::Enter, Some(path)) = ((self.visit)(entry, item.kind())?, path) {
                 self.directory(item.id, &path, depth + 1)?;
             }
         }
+        self.held -= object.len() as u64;
         Ok(())
     }
+}
 
-    fn count(&mut self, entry: &Entry) -> Result<(), TreeError> {
-        let limits = &self.tree.limits;
-        self.entries += 1;
-        self.bytes = self.bytes.saturating_add(entry.size());
-        let over = |what: &str, limit: u64| {
-            Err(TreeError::refused(&entry.path, format!("with it the source has more than the limit {what} of {limit}")))
-        };
-        if self.entries > limits.source_entries {
-            return over("source-entries", limits.source_entries);
-        }
-        if self.bytes > limits.source_bytes {
-            return over("source-bytes", limits.source_bytes);
-        }
-        Ok(())
+fn within(path: &TreePath, found: u64, bound: Bound, most: u64) -> Result<(), TreeError> {
+    if found > most {
+        return Err(TreeError::refused(path, format!("with it the source has more than the limit {bound} of {most}")));
     }
+    Ok(())
 }

@@ -92,8 +92,8 @@ impl Secrets {
     /// The line of `.git-credentials` for this URL's origin; where the URL names a user, for that user.
     pub fn stored_for(&self, url: &url::Url) -> Option<&StoredCredential> {
         let origin = url.origin().ascii_serialization();
-        let user = Some(url.username()).filter(|user| !user.is_empty());
-        self.stored.iter().find(|line| line.origin == origin && user.is_none_or(|user| line.username == user))
+        let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy();
+        self.stored.iter().find(|line| line.origin == origin && (user.is_empty() || line.username == user))
     }
 }
 

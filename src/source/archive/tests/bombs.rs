@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 
 use super::*;
-use crate::support::limits::RATIO_FROM;
+use crate::support::limits::{self, RATIO_FROM};
 
 /// Repeats one piece without end.
 struct Endless<'a> {
@@ -37,7 +37,7 @@ fn a4_a_bomb_is_stopped_at_the_ratio_wherever_its_end_is() {
     let head = gzip(&Raw::new().header(b'0', b"zeros", b"", 3 << 30).0);
     let zeros = gzip(&vec![0; 8 << 20]);
     let (error, given) = feed(&head, &zeros, Limits::default());
-    assert!(matches!(error, ArchiveError::Limit { name: "compressionRatio", bound: 200, .. }), "{error}");
+    assert!(matches!(error, ArchiveError::Limit { limit: limits::COMPRESSION_RATIO, value: 200, .. }), "{error}");
     // 64 MiB of zeros and a little are all that was ever unpacked.
     assert!(given < (RATIO_FROM / (8 << 20) + 12) * zeros.len() as u64, "{given} bytes of members that hold {} each", 8 << 20);
 }
@@ -48,13 +48,13 @@ fn a4_bytes_are_bounded_on_both_sides_of_the_decompression() {
     let noise: Vec<u8> = (0u32..100_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let head = Raw::new().header(b'0', b"noise", b"", 3 << 30).0;
     let (error, given) = feed(&head, &noise, limits.clone());
-    assert!(matches!(error, ArchiveError::Limit { name: "sourceBytes", bound: 1_048_576, .. }), "{error}");
+    assert!(matches!(error, ArchiveError::Limit { limit: limits::SOURCE_BYTES, value: 1_048_576, .. }), "{error}");
     assert!(given < 3 << 20);
     let (error, _) = feed(&gzip(&head), &gzip(&noise), limits.clone());
-    assert!(matches!(error, ArchiveError::Limit { name: "sourceBytes", .. }), "{error}");
+    assert!(matches!(error, ArchiveError::Limit { limit: limits::SOURCE_BYTES, .. }), "{error}");
     // Members that hold nothing still count as what came.
     let (error, given) = feed(&gzip(&head), &gzip(b""), limits);
-    assert!(matches!(error, ArchiveError::Limit { name: "sourceBytes", .. }), "{error}");
+    assert!(matches!(error, ArchiveError::Limit { limit: limits::SOURCE_BYTES, .. }), "{error}");
     assert!(given < 3 << 20);
 }
 
@@ -63,12 +63,12 @@ fn a4_entries_are_bounded_the_implied_ones_too() {
     let limits = Limits { source_entries: 100, ..Limits::default() };
     let options = ArchiveOptions { limits, ..options() };
     let files = |count: usize| (0..count).fold(Raw::new(), |raw, n| raw.file(&n.to_string(), "")).end();
-    assert_eq!(read_with(&files(100), &options).unwrap().entries(), 100);
+    assert_eq!(entries(&read_with(&files(100), &options).unwrap()).len(), 100);
     let same = (0..101).fold(Raw::new(), |raw, _| raw.file("x", "")).end();
     let deep = Raw::new().file(&"d/".repeat(49), "").long(b'L', "e/".repeat(52).as_bytes()).dir("x").end();
     for bytes in [files(101), same, deep] {
         let error = read_with(&bytes, &options).unwrap_err();
-        assert!(matches!(error, ArchiveError::Limit { name: "sourceEntries", bound: 100, .. }), "{error}");
+        assert!(matches!(error, ArchiveError::Limit { limit: limits::SOURCE_ENTRIES, value: 100, .. }), "{error}");
     }
 }
 
@@ -84,7 +84,7 @@ fn a4_one_file_is_bounded_by_what_its_header_says() {
         Raw::new().pax(b'x', &[("size", huge.as_bytes())]).file("big", "").end(),
     ] {
         let error = read_with(&bytes, &options).unwrap_err().to_string();
-        assert!(error.contains("objectBytes") && error.contains("\"big\""), "{error}");
+        assert!(error.contains("--limit-object-bytes") && error.contains("\"big\""), "{error}");
     }
     // Without the bound, a size that no archive has is one that ends too early.
     let none = ArchiveOptions { limits: Limits { object_bytes: u64::MAX, ..Limits::default() }, ..options };
@@ -112,6 +112,6 @@ fn a4_a_hundred_thousand_entries_cost_some_megabytes() {
         raw = raw.file(&format!("dir-{}/sub/some-module-name-{n}.rs", n % 1000), "");
     }
     let tree = read(&raw.end()).unwrap();
-    assert_eq!(tree.entries(), 102_000);
+    assert_eq!(entries(&tree).len(), 102_000);
     assert!(tree.memory() < 10 << 20, "{} bytes", tree.memory());
 }

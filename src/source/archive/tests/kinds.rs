@@ -82,7 +82,7 @@ fn missing_directories_are_implied_with_the_archives_time() {
     assert_eq!((entries[0].mode, entries[0].modified.seconds), (0o755, 0o17_000_000_000));
     assert_eq!(entries[1].modified.seconds, 1_600_000_000);
     assert_eq!(tree.revision().date.as_deref(), Some("2033-10-18T16:32:00Z"));
-    assert_eq!(tree.entries(), 4);
+    assert_eq!(entries.len(), 4);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tree::{body, entries};
 use crate::model::tree::{Kind, TreeError};
-use crate::source::git::attributes::{Attributes, Rules};
+use crate::source::git::attributes::{Attributes, Budget, Rules, TooMany};
 use crate::source::git::pattern::Pattern;
 use crate::source::git::trial::{Repo, Trial, git, serve};
 
@@ -95,7 +95,7 @@ fn a_file_is_refused_exactly_where_a_checkout_would_change_it() {
 
 #[test]
 fn an_encoding_is_refused_by_its_name() {
-    let rules = Rules::parse(b"* working-tree-encoding=UTF-16LE\n", true).unwrap();
+    let rules = root(b"* working-tree-encoding=UTF-16LE\n").unwrap();
     let found = Attributes::of([(&rules, &b"a"[..])].into_iter(), Some(&rules));
     assert_eq!(found.changes(b"x").as_deref(), Some("working-tree-encoding=UTF-16LE"));
     assert_eq!(found.changes(b""), None);
@@ -103,20 +103,65 @@ fn an_encoding_is_refused_by_its_name() {
 
 #[test]
 fn macros_that_name_themselves_come_to_an_end() {
-    let rules = Rules::parse(b"[attr]a b\n[attr]b a eol=crlf\n* a\n", true).unwrap();
+    let rules = root(b"[attr]a b\n[attr]b a eol=crlf\n* a\n").unwrap();
     let found = Attributes::of([(&rules, &b"a"[..])].into_iter(), Some(&rules));
     assert_eq!(found.changes(b"x\n").as_deref(), Some("eol=crlf"));
 }
 
 #[test]
 fn g11_a_hostile_file_is_bounded() {
-    let many = "* text\n".repeat(5000);
-    assert!(Rules::parse(many.as_bytes(), true).is_err());
-    let pattern = format!("{} text eol=crlf\n", "*a".repeat(500));
-    let rules = Rules::parse(pattern.as_bytes(), true).unwrap();
+    assert!(root("* text\n".repeat(20_000).as_bytes()).is_err());
+    let pattern = format!("{} text eol=crlf\n", "*a".repeat(100));
+    let rules = root(pattern.as_bytes()).unwrap();
     let start = std::time::Instant::now();
     Attributes::of([(&rules, "a".repeat(4000).as_bytes())].into_iter(), Some(&rules));
     assert!(start.elapsed() < std::time::Duration::from_secs(2));
+    assert!(root(format!("{} text\n", "*a".repeat(1000)).as_bytes()).is_err(), "one expression takes more than its share");
+}
+
+#[test]
+fn g11_only_what_matters_is_compiled_and_a_commit_has_one_budget() {
+    let mut budget = Budget::default();
+    // None of these could be compiled within bounds.
+    let hostile = format!("{} linguist-generated\n", "*a".repeat(1000)).repeat(500);
+    assert!(Rules::parse(hostile.as_bytes(), None, &mut budget).unwrap().is_empty());
+    // What a nested file says of macros matters where the root knows them.
+    let macros = root(b"[attr]dos eol=crlf\n").unwrap();
+    let nested = Rules::parse(b"*.bat dos\n*.sh unix\n", Some(&macros), &mut budget).unwrap();
+    let changes = |path: &[u8]| Attributes::of([(&nested, path)].into_iter(), Some(&macros)).changes(b"x\n");
+    assert_eq!((changes(b"a.bat").as_deref(), changes(b"a.sh")), (Some("eol=crlf"), None));
+    let expressions = "*[ab]x text\n".repeat(200);
+    let results: Vec<_> = (0..6).map(|_| Rules::parse(expressions.as_bytes(), Some(&macros), &mut budget).map(drop)).collect();
+    assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Err(TooMany)]);
+    assert!(budget.is_low());
+}
+
+#[test]
+fn g11_the_attributes_of_many_directories_are_not_all_kept() {
+    let repo = Repo::new();
+    // The same directories over and over, each with a rule that counts: more together than may be held.
+    repo.write("0/0/0/x", "x\n");
+    repo.write("0/0/0/.gitattributes", "*[x] -text\n");
+    repo.git(&["add", "-A"]);
+    let mut tree = repo.git(&["rev-parse", &format!("{}:0/0/0", repo.git(&["write-tree"]))]);
+    for _ in 0..3 {
+        let lines = (0..17).map(|n| format!("040000 tree {tree}\td{n}")).collect::<Vec<_>>().join("\n");
+        tree = repo.git_in(&["mktree"], lines.as_bytes());
+    }
+    repo.git(&["update-ref", "refs/heads/main", &repo.git(&["commit-tree", "-m", "x", &tree])]);
+    let tree = Trial::new(&serve(&repo)).run().unwrap();
+    let files: Vec<_> = entries(&tree).into_iter().filter(|entry| entry.path.name() == b"x").collect();
+    assert_eq!(files.len(), 17 * 17 * 17);
+    let mut most = 0;
+    for entry in &files {
+        assert_eq!(body(&tree, entry).unwrap(), b"x\n");
+        most = most.max(tree.directories_kept());
+    }
+    assert!((500..1100).contains(&most), "{most}");
+}
+
+fn root(text: &[u8]) -> Result<Rules, TooMany> {
+    Rules::parse(text, None, &mut Budget::default())
 }
 
 fn git_says(repo: &Repo, patterns: &[String], names: &[String]) -> Vec<Vec<bool>> {

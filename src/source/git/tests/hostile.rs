@@ -4,7 +4,10 @@ use std::os::unix::fs::symlink;
 
 use super::tree::{body, entries};
 use crate::model::tree::{Kind, SourceTree, TreeError, Walk};
-use crate::source::git::trial::{Repo, Trial, serve};
+use crate::model::{Classified, Reason};
+use crate::source::git::GitError;
+use crate::source::git::trial::{Repo, Trial, noise, serve};
+use crate::support::limits::{self, Limits};
 
 fn id(hex: &str) -> Vec<u8> {
     git2::Oid::from_str(hex).unwrap().as_bytes().to_owned()
@@ -17,7 +20,7 @@ fn line(mode: &str, name: &[u8], id: &[u8]) -> Vec<u8> {
 fn walk(repo: &Repo) -> Result<Vec<String>, TreeError> {
     let tree = match Trial::new(&serve(repo)).run() {
         Ok(tree) => tree,
-        Err(crate::source::git::GitError::Tree(error)) => return Err(error),
+        Err(GitError::Tree(error)) => return Err(error),
         Err(other) => panic!("{other}"),
     };
     let mut seen = Vec::new();
@@ -67,7 +70,42 @@ fn g11_depth_and_bombs_end_at_a_limit() {
     let mut trial = Trial::new(&serve(&repo));
     trial.options.limits.source_entries = 10_000;
     let error = trial.run().unwrap().walk(&mut |_| Ok(Walk::Enter)).unwrap_err();
-    assert!(error.to_string().contains("source-entries"), "{error}");
+    assert!(error.to_string().contains("--limit-source-entries"), "{error}");
+}
+
+/// A chain of directories, each with so many files beside the next, which comes first in the order of names.
+fn nested(repo: &Repo, depth: usize, beside: usize, name: &str) {
+    let blob = id(&repo.git_in(&["hash-object", "-w", "--stdin"], b"x"));
+    let files: Vec<u8> = (0..beside).flat_map(|n| line("100644", format!("{name}{n:06}").as_bytes(), &blob)).collect();
+    let mut tree = files.clone();
+    for _ in 0..depth {
+        let below = repo.git_in(&["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &tree);
+        tree = [line("40000", b"a", &id(&below)), files.clone()].concat();
+    }
+    repo.commit_tree(&tree);
+}
+
+#[test]
+fn g11_what_is_held_of_nested_directories_is_counted_before_it_is_entered() {
+    let refused = |trial: &Trial, most: usize, bound: &str| {
+        let (tree, mut shown) = (trial.run().unwrap(), 0);
+        let error = tree.walk(&mut |_| {
+            shown += 1;
+            Ok(Walk::Enter)
+        });
+        let error = error.unwrap_err();
+        assert!(matches!(error, TreeError::Refused { .. }) && error.to_string().contains(bound), "{error}");
+        assert!(shown <= most, "{shown} entries were shown, and the rest of their directories held");
+    };
+    let repo = Repo::new();
+    nested(&repo, 20, 1000, "f");
+    let mut trial = Trial::new(&serve(&repo));
+    trial.options.limits.source_entries = 5000;
+    refused(&trial, 4, "--limit-source-entries");
+    // Three of these are more bytes than may be held, though few names.
+    nested(&repo, 6, 100_000, &"x".repeat(200));
+    trial.options.limits = Limits::default();
+    refused(&trial, 2, "down to one directory");
 }
 
 #[test]
@@ -121,4 +159,53 @@ fn a_pointer_of_lfs_is_refused_when_it_would_be_shipped() {
             _ => assert!(read.is_ok(), "{:?}", entry.path),
         }
     }
+}
+
+/// What is refused names its bound, and nothing of it was read.
+fn assert_over(trial: &Trial, bound: limits::Bound) {
+    let error = trial.run().err().unwrap();
+    assert!(matches!(&error, GitError::Limit { limit, .. } if *limit == bound), "{error}");
+    assert_eq!(error.reason(), Reason::SourceRefused);
+    assert!(trial.left().is_empty());
+}
+
+#[test]
+fn g11_a_commit_and_a_tag_are_read_only_when_they_are_small() {
+    let repo = Repo::new();
+    repo.write("x", "x");
+    let small = repo.commit("x");
+    let long = "x\n".repeat(600_000);
+    let commit = repo.git_in(&["commit-tree", "HEAD^{tree}", "-F", "-"], long.as_bytes());
+    repo.git(&["update-ref", "refs/heads/large", &commit]);
+    repo.git_in(&["tag", "-a", "long", "-F", "-", &small], long.as_bytes());
+    repo.git(&["tag", "-a", "-m", "outside", "short", &commit]);
+    let server = serve(&repo);
+    // A tag's peeled id is advertised, so that the tag itself is not even looked at.
+    for name in ["large", "short"] {
+        assert_over(&Trial::new(&server).reference(name), limits::GIT_COMMIT);
+    }
+    let tag = repo.git(&["rev-parse", "long"]);
+    assert_over(&Trial::new(&server).commit(&tag), limits::GIT_COMMIT);
+    assert!(Trial::new(&server).reference("main").run().is_ok());
+}
+
+#[test]
+fn g11_the_base_of_a_delta_is_held_within_a_bound() {
+    let repo = Repo::new();
+    let mut body = noise(3 << 20);
+    repo.write("one", &body);
+    body.extend_from_slice(b"and a little more");
+    repo.write("two", &body);
+    repo.commit("x");
+    let server = serve(&repo);
+    let mut trial = Trial::new(&server);
+    trial.options.limits.source_entries = 100;
+    trial.options.limits.object_bytes = 2 << 20;
+    assert_over(&trial, limits::OBJECT_BYTES);
+    trial.options.limits.object_bytes = 4 << 20;
+    assert_eq!(entries(&trial.run().unwrap()).len(), 2);
+    // Whole files are not held while they come in.
+    repo.git(&["config", "core.bigFileThreshold", "1m"]);
+    trial.options.limits.object_bytes = 2 << 20;
+    assert!(trial.run().is_ok());
 }

@@ -242,7 +242,7 @@ fn a_silent_host_is_given_up() {
 }
 
 #[test]
-fn a_server_in_trouble_and_an_untrusted_one_are_unavailable() {
+fn a_server_in_trouble_is_worth_another_try_and_an_untrusted_one_is_not() {
     let (pki, repo) = (Pki::new(), repo());
     for status in [429, 500, 503] {
         let server = Server::plain(move |_, out| answer(out, status, &[("Content-Type", "text/plain")], b"come back later"));
@@ -252,7 +252,7 @@ fn a_server_in_trouble_and_an_untrusted_one_are_unavailable() {
     }
     let server = serve_private(&pki, &repo);
     let failed = error(&Trial::new(&server).knowing(PASSWORD));
-    assert_eq!(failed.reason(), Reason::SourceUnavailable);
+    assert_eq!(failed.reason(), Reason::SourceRefused);
     assert!(failed.hint().unwrap().contains("ca.crt"));
     assert!(server.asked().is_empty());
 }
