@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -90,11 +90,18 @@ impl View {
     }
 }
 
-/// All values of a key; `<key>-encoded: 1` says that they are percent-encoded.
+/// All values of a key; `<key>-encoded: 1` says that they went through Go's `url.QueryEscape`, which BuildKit does as soon as
+/// one of them is not ASCII (session/filesync/filesync.go, `encodeStringForHeader`).
 fn values(metadata: &MetadataMap, key: &str) -> Vec<Vec<u8>> {
     let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|value| value == "1");
     let raw = metadata.get_all(key).into_iter().map(|value| value.as_encoded_bytes().to_vec());
-    if encoded { raw.map(|value| percent_decode_str(&String::from_utf8_lossy(&value)).collect()).collect() } else { raw.collect() }
+    if encoded { raw.map(|value| query_unescape(value)).collect() } else { raw.collect() }
+}
+
+/// A space is a plus, and a plus is `%2B`.
+fn query_unescape(mut value: Vec<u8>) -> Vec<u8> {
+    value.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
+    percent_decode(&value).collect()
 }
 
 /// The tree, as the follower of links sees it.
@@ -274,5 +281,22 @@ fn remember(largest: &mut Vec<LargeFile>, offer: &Offer) {
     if position < LARGEST {
         largest.insert(position, LargeFile { path: offer.path.display(), bytes: offer.size });
         largest.truncate(LARGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_decoded_as_go_encodes_it() {
+        let mut metadata = MetadataMap::new();
+        for value in ["%C3%9Cbung+1%2Fa%2Bb", "plain"] {
+            metadata.append("exclude-patterns", value.parse().unwrap());
+        }
+        metadata.insert("exclude-patterns-encoded", "1".parse().unwrap());
+        metadata.insert("followpaths", "a+b %20".parse().unwrap());
+        assert_eq!(values(&metadata, "exclude-patterns"), ["Übung 1/a+b".as_bytes(), b"plain"]);
+        assert_eq!(values(&metadata, "followpaths"), [b"a+b %20"], "what is not said to be encoded is not");
     }
 }
