@@ -51,7 +51,7 @@ pub struct Client {
 /// An answer, and the connection that carries it: dropping both stops what the daemon does for us.
 pub struct Answer {
     pub response: Response<Incoming>,
-    pub connection: AbortOnDropHandle<()>,
+    _connection: AbortOnDropHandle<()>,
 }
 
 impl Client {
@@ -83,7 +83,7 @@ impl Client {
             let _ = connection.with_upgrades().await;
         }));
         let response = sender.send_request(request).await.map_err(lost)?;
-        Ok(Answer { response, connection })
+        Ok(Answer { response, _connection: connection })
     }
 
     /// Sends a small call and reads its whole answer, both within `patience`.
