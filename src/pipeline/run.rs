@@ -180,8 +180,7 @@ impl<'a> Site<'a> {
         let Some(wanted) = &self.settings.push else { return Ok(()) };
         let reader = self.reader()?;
         let parcel = Parcel { id, engine, keychain: self.keychain.as_ref(), reader: &reader, verify: wanted.verify };
-        let keep = &self.settings.build.keep;
-        let done = publish::all(&parcel, wanted, keep, self.services, &mut self.names, &mut self.draft).await;
+        let done = publish::all(&parcel, wanted, self.services, &mut self.names, &mut self.draft).await;
         done.map_err(|error| self.failure(&error))
     }
 

@@ -52,21 +52,18 @@ impl Names {
     }
 
     /// Gives every borrowed name back: to what it pointed to before, or to nothing. A name that somebody else set meanwhile
-    /// is theirs and stays.
-    pub async fn give_back<E: Engine>(&mut self, engine: &E, keep: &[Reference]) -> Result<(), EngineError> {
-        while let Some((reference, before)) = self.borrowed.pop() {
-            if keep.contains(&reference) {
-                continue;
-            }
+    /// is theirs and stays. Broken off, it can be begun again.
+    pub async fn give_back<E: Engine>(&mut self, engine: &E) -> Result<(), EngineError> {
+        while let Some((reference, before)) = self.borrowed.last() {
             let now = engine.inspect(&reference.to_string()).await?;
-            if now.map(|image| image.id) != self.id {
-                continue;
+            if now.map(|image| image.id) == self.id {
+                match before {
+                    // What points to another run's unfinished image was borrowed by that run.
+                    Some(image) if !is_unfinished(image) => engine.tag(&image.id, reference).await?,
+                    _ => engine.untag(&reference.to_string()).await?,
+                }
             }
-            match before {
-                // What points to another run's unfinished image was borrowed by that run.
-                Some(image) if !is_unfinished(&image) => engine.tag(&image.id, &reference).await?,
-                _ => engine.untag(&reference.to_string()).await?,
-            }
+            self.borrowed.pop();
         }
         Ok(())
     }
@@ -81,7 +78,7 @@ impl Names {
 
     /// Everything, in a hurry and whatever fails: a build that was stopped may still set its name a moment later.
     pub async fn abandon<E: Engine>(&mut self, engine: &E, stopped_in_build: bool) {
-        let _ = self.give_back(engine, &[]).await;
+        let _ = self.give_back(engine).await;
         let again = self.temporary.clone().filter(|_| stopped_in_build);
         let _ = self.end(engine).await;
         if let Some(name) = again {

@@ -160,3 +160,40 @@ fn a_run_with_a_signal_while_its_name_is_set_puts_it_back_too() {
     assert_eq!(Registry::shared().tags(&repository), [""; 0]);
     engine.docker_ok(&["rmi", &reference]);
 }
+
+#[test]
+fn a_run_with_a_signal_while_it_puts_a_name_back_puts_it_back_all_the_same() {
+    promise!(3, 10);
+    let engine = Engine::shared();
+    let (reference, _) = destination("signal-in-put-back");
+    engine.docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    let context = Context::with(DOCKERFILE).file("text", "put back");
+    let agent = build(&context, &reference, "buildkit");
+    let pushing = agent.relay.hold("POST", "/images/*/push");
+    let running = agent.start();
+    pushing.arrived();
+    let putting_back = running.agent.relay.hold("POST", "/images/*/tag");
+    pushing.open();
+    putting_back.arrived();
+    running.signal(rustix::process::Signal::TERM);
+    running.finish().failed(143, "Cancelled", "push");
+    assert_eq!(local(&reference), before);
+    engine.docker_ok(&["rmi", &reference]);
+}
+
+#[test]
+fn a_name_that_is_pushed_and_kept_is_moved_only_by_a_run_that_succeeds() {
+    promise!(2, 3);
+    let engine = Engine::shared();
+    let (reference, _) = destination("kept-and-pushed");
+    engine.docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    let context = Context::with(DOCKERFILE).file("text", "kept");
+    let agent = || build(&context, &reference, "buildkit").args(&["-t", &reference]);
+    agent().args(&["-d", "127.0.0.1:1/nobody/listens:1", "--push-retries", "0"]).run().ended(53, "PushUnavailable");
+    assert_eq!(local(&reference), before, "a run that failed moved the name");
+    let run = agent().run().ok();
+    assert_eq!(local(&reference).as_deref(), run.document()["image"]["image_id"].as_str());
+    engine.docker_ok(&["rmi", &reference]);
+}
