@@ -97,9 +97,10 @@ pub trait Engine: Send + Sync {
     /// `None` where the engine has no such image.
     async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError>;
 
-    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError>;
+    /// Sets a name, `repository:tag`, whatever it pointed to before.
+    async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError>;
 
-    /// Takes a name away; what is built stays in the engine's cache. No error where the name is gone already.
+    /// Takes a name away, and with an image's last name the image, but nothing below it. No error where the name is gone already.
     async fn untag(&self, name: &str) -> Result<(), EngineError>;
 
     async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError>;

@@ -8,7 +8,7 @@ use super::cancel::{Cancel, GRACE};
 use super::draft::Draft;
 use super::preflight::Workspace;
 use super::push::Parcel;
-use super::tidy::{Names, temporary_name};
+use super::tidy::Names;
 use super::{build, fetch, publish, registries};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
@@ -144,8 +144,7 @@ impl<'a> Site<'a> {
     async fn build(&mut self, engine: &Docker<DockerKeychain>, source: Arc<dyn SourceTree>) -> Result<ImageId, Failure> {
         let begun = Instant::now();
         let context = build::context(&self.settings, source, &engine.info().builder).map_err(|error| self.failure(&error))?;
-        let temporary = temporary_name(&self.services.run);
-        self.names.begin(&temporary);
+        let temporary = self.names.begin(&self.services.run);
         let built = build::run(engine, &self.settings, &temporary, context).await.map_err(|error| self.failure(&error))?;
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;
@@ -187,7 +186,7 @@ impl<'a> Site<'a> {
     /// Leaves the image on the node where the request wants that.
     async fn keep(&mut self, engine: &Docker<DockerKeychain>, id: &ImageId) -> Result<(), Failure> {
         for reference in &Arc::clone(&self.settings).build.keep {
-            engine.tag(id, reference).await.map_err(|error| self.failure(&error))?;
+            engine.tag(id, &reference.to_string()).await.map_err(|error| self.failure(&error))?;
             if let Some(image) = &mut self.draft.image {
                 image.kept.push(reference.clone());
             }

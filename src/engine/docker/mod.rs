@@ -105,8 +105,9 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
         }))
     }
 
-    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError> {
-        let options = TagImageOptionsBuilder::default().repo(&reference.name()).tag(reference.tag()).build();
+    async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         match self.small("tag an image", self.api.tag_image(id.as_str(), Some(options))).await? {
             Some(()) => Ok(()),
             None => Err(EngineError::NameMoved(id.to_string())),
