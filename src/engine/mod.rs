@@ -63,6 +63,8 @@ pub struct Built {
 #[derive(Clone, Debug)]
 pub struct LocalImage {
     pub id: ImageId,
+    /// The image of the step before, where the classic builder made it.
+    pub parent: Option<ImageId>,
     pub size: u64,
     pub platform: String,
     /// `host/repository:tag` names that point to it.

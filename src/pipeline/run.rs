@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::cancel::{Cancel, GRACE};
 use super::draft::Draft;
 use super::preflight::Workspace;
 use super::push::Parcel;
-use super::tidy::Names;
+use super::tidy::{Names, PREFIX};
 use super::{build, fetch, publish, registries};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
@@ -21,6 +23,9 @@ use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Referen
 use crate::registry::{self, DockerKeychain};
 use crate::report;
 use crate::support::redact::Redactor;
+
+/// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
+const TIDY: Duration = Duration::from_mins(1);
 
 /// What a run is given beside its settings.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ struct Site<'a> {
     keychain: Arc<DockerKeychain>,
     engine: Option<Arc<Docker<DockerKeychain>>>,
     workspace: Option<Workspace>,
+    /// The deadline.
+    ends: Instant,
 }
 
 /// Runs to the end, whatever that is. The document is what `run.finished` said.
@@ -53,12 +60,11 @@ pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
         deadline_ms: Some(millis(settings.deadline)),
         traceparent: settings.ambient.traceparent.clone(),
     }));
-    let deadline = tokio::time::sleep(settings.deadline);
     let mut site = Site::new(settings, services);
     let end = tokio::select! {
         biased;
         cause = services.cancel.cancelled() => Err(cause),
-        () = deadline => Err(Reason::DeadlineExceeded),
+        () = tokio::time::sleep_until(site.ends) => Err(Reason::DeadlineExceeded),
         told = site.tell() => Ok(told),
     };
     let told = match end {
@@ -75,6 +81,7 @@ impl<'a> Site<'a> {
             draft: Draft::new(Arc::clone(&services.events)),
             names: Names::default(),
             keychain: Arc::new(registries::keychain(&settings, Arc::clone(&services.redactor))),
+            ends: Instant::now() + settings.deadline,
             settings,
             engine: None,
             workspace: None,
@@ -152,7 +159,10 @@ impl<'a> Site<'a> {
         let id = outcome.map_err(|error| self.failure(&error))?;
         self.names.built(&id);
         let local = engine.inspect(id.as_str()).await.map_err(|error| self.failure(&error))?;
-        let (size, platforms) = local.map_or((0, Vec::new()), |image| (image.size, vec![image.platform]));
+        let (size, platforms) = local.map_or((0, Vec::new()), |image| {
+            self.names.built_from(image.parent);
+            (image.size, vec![image.platform])
+        });
         self.services.events.emit(Event::ImageBuilt(ImageBuilt {
             image_id: id.clone(),
             size,
@@ -229,10 +239,7 @@ impl<'a> Site<'a> {
             }
         }
         if let Some(engine) = self.engine.take() {
-            let tidied = tokio::time::timeout(GRACE / 4 * 3, self.names.abandon(engine.as_ref(), stopped_in_build)).await;
-            if tidied.is_err() {
-                self.notice("the engine did not answer while this run's temporary name was removed; a later sweep will find it".to_owned());
-            }
+            self.tidy(engine.as_ref(), stopped_in_build).await;
         }
         drop(self.workspace.take());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
@@ -241,15 +248,34 @@ impl<'a> Site<'a> {
         document
     }
 
+    /// Takes this run's names away: in a hurry once the run is stopped or its time is up, and with patience before.
+    async fn tidy(&mut self, engine: &Docker<DockerKeychain>, stopped_in_build: bool) {
+        let (cancel, ends) = (self.services.cancel.clone(), self.ends);
+        let patience = async {
+            tokio::select! {
+                _ = cancel.cancelled() => {}
+                () = tokio::time::sleep_until(ends) => {}
+                () = tokio::time::sleep(TIDY) => {}
+            }
+            tokio::time::sleep(GRACE / 4 * 3).await;
+        };
+        let why = tokio::select! {
+            tidied = self.names.abandon(engine, stopped_in_build) => match tidied {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            () = patience => "the engine did not answer in time".to_owned(),
+        };
+        let message = format!("names of this run may be left on the node: {why}");
+        let hint = format!("they begin with {PREFIX} and hold this run's id, {}: docker rmi --no-prune takes them away", self.services.run);
+        self.services.events.emit(Event::Notice { message, hint: Some(hint) });
+    }
+
     fn document(&self, error: Option<Failure>) -> Document {
         self.draft.document(&self.services.run, self.settings.name.as_deref(), error)
     }
 
     fn failure(&self, error: &dyn Classified) -> Failure {
         Failure::new(self.draft.phase(), error)
-    }
-
-    fn notice(&self, message: String) {
-        self.services.events.emit(Event::Notice { message, hint: None });
     }
 }

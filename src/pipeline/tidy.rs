@@ -40,6 +40,7 @@ pub struct Names {
     /// The run's own repository, from when the engine may have a name in it.
     own: Option<String>,
     id: Option<ImageId>,
+    parent: Option<ImageId>,
     borrowed: Vec<(Reference, Option<ImageId>)>,
 }
 
@@ -51,6 +52,12 @@ impl Names {
 
     pub fn built(&mut self, id: &ImageId) {
         self.id = Some(id.clone());
+    }
+
+    /// What the classic builder made the image from: with the image itself its cache has the whole chain, and without it the
+    /// next run of the same source would get another id and another digest.
+    pub fn built_from(&mut self, parent: Option<ImageId>) {
+        self.parent = parent;
     }
 
     fn mark(&self, reference: &Reference, before: bool) -> String {
@@ -116,32 +123,38 @@ impl Names {
         Ok(())
     }
 
-    /// Takes the temporary name away.
-    pub async fn end<E: Engine>(&mut self, engine: &E) -> Result<(), EngineError> {
+    /// Takes the temporary name away. What was built stays in the engine's cache.
+    async fn end<E: Engine>(&mut self, engine: &E) -> Result<(), EngineError> {
         if let Some(own) = &self.own {
-            engine.untag(&format!("{own}{BUILT}")).await?;
+            let_go(engine, &format!("{own}{BUILT}"), self.parent.as_ref()).await?;
         }
         self.own = None;
         Ok(())
     }
 
-    /// Everything, in a hurry and whatever fails: a build that was stopped may still set its name a moment later.
-    pub async fn abandon<E: Engine>(&mut self, engine: &E, stopped_in_build: bool) {
-        let _ = self.give_back(engine).await;
+    /// Everything, whatever fails; the first failure is told. A build that was stopped may still set its name a moment later.
+    pub async fn abandon<E: Engine>(&mut self, engine: &E, stopped_in_build: bool) -> Result<(), EngineError> {
         let again = self.own.as_ref().filter(|_| stopped_in_build).map(|own| format!("{own}{BUILT}"));
-        let _ = self.end(engine).await;
+        let mut told = self.give_back(engine).await;
+        told = told.and(self.end(engine).await);
         if let Some(name) = again {
             tokio::time::sleep(Duration::from_millis(700)).await;
-            let _ = engine.untag(&name).await;
+            told = told.and(engine.untag(&name).await);
         }
+        told
     }
 }
 
 /// Takes a name of ours from an image that stays: a daemon deletes an image with its last name, so the name goes to another
 /// one first.
 async fn let_go<E: Engine>(engine: &E, name: &str, to: Option<&ImageId>) -> Result<(), EngineError> {
-    if let Some(to) = to {
-        engine.tag(to, name).await?;
+    match to {
+        Some(to) => match engine.tag(to, name).await {
+            // That one is gone: then the first goes with its name.
+            Ok(()) | Err(EngineError::NameMoved(_)) => {}
+            Err(error) => return Err(error),
+        },
+        None => {}
     }
     engine.untag(name).await
 }

@@ -1,8 +1,10 @@
 //! The edges of what a daemon says and is told: words that are encoded, lists that are long, and what it keeps between runs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::directory::{BUILDERS, destination};
+use crate::harness::closed_list::{OWN, named_by};
 use crate::harness::prelude::*;
 
 #[test]
@@ -46,5 +48,62 @@ fn an_ignore_file_of_a_thousand_lines_is_obeyed() {
         let files = Image::in_registry(Registry::shared(), run.digest()).below("src");
         let below: Vec<_> = files.keys().filter(|name| name.ends_with(b"class") || name.ends_with(b"java")).collect();
         assert_eq!(below, [b"generated/module-0999/deep/a.java"], "{builder}");
+    }
+}
+
+/// Images without a name that carry this label: what a prune would take.
+fn dangling(label: &str) -> usize {
+    let filter = format!("filters=%7B%22dangling%22%3A%5B%22true%22%5D%2C%22label%22%3A%5B%22{label}%22%5D%7D");
+    Engine::shared().get(&format!("/images/json?{filter}")).as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn the_same_source_gets_the_same_digest_each_time_and_leaves_no_more_each_time() {
+    promise!(3, 9);
+    // A last step that makes a layer, one that makes none, and no step at all.
+    let dockerfiles = ["FROM BASE\nRUN date +%N > /when\n", "FROM BASE\nCOPY text /\nENV A=b\n", "FROM BASE\n"];
+    for builder in BUILDERS {
+        for (number, dockerfile) in dockerfiles.iter().enumerate() {
+            let label = format!("again-{builder}-{number}");
+            let (reference, _) = destination(&label);
+            let context = Context::with(dockerfile).file("text", format!("again {builder}"));
+            let agent = || Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]);
+            let run = || agent().args(&["--label", &format!("{label}=1")]).run().ok().digest().to_owned();
+            let first = run();
+            let again: Vec<String> = (0..3).map(|_| run()).collect();
+            assert!(again.iter().all(|digest| *digest == first), "{label}: {first}, then {again:?}");
+            assert!(dangling(&label) <= 1, "{label}: {} images without a name after four runs", dangling(&label));
+        }
+    }
+}
+
+#[test]
+fn a_slow_daemon_is_waited_for_when_a_run_that_succeeded_tidies_up() {
+    promise!(9);
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let agent = Agent::build().directory(context.path()).args(&["--no-push"]);
+    let slow = agent.relay.hold("DELETE", "/images/*");
+    let running = agent.start();
+    slow.arrived();
+    std::thread::sleep(Duration::from_secs(4));
+    slow.open();
+    let run = running.finish().ok();
+    assert!(run.events_named("notice").is_empty(), "{}", run.story());
+}
+
+#[test]
+fn a_name_that_could_not_be_taken_away_is_told() {
+    promise!(5);
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let agent = Agent::build().directory(context.path()).args(&["--no-push"]);
+    agent.relay.answer(usize::MAX, "DELETE", "/images/*", 500, "{\"message\":\"the store is busy\"}");
+    let mut running = agent.start();
+    let notice = running.event_named("notice");
+    assert!(notice.data["message"].as_str().unwrap().contains("the store is busy"), "{}", notice.data);
+    assert!(notice.data["hint"].as_str().unwrap().contains(&format!("{OWN} and hold this run's id")), "{}", notice.data);
+    assert_eq!(running.event_named("run.finished").data["outcome"], "success");
+    let run = running.kill_and_wait();
+    for name in named_by(&run.calls).iter().filter(|name| name.starts_with(OWN)) {
+        Engine::shared().docker_ok(&["rmi", "--no-prune", name]);
     }
 }
