@@ -1,7 +1,7 @@
 //! How hosts are reached: every one by the same proxies and roots, and a source's with its credential and its CA, read from
 //! where the settings say for each try.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -26,6 +26,8 @@ pub enum AccessError {
     Proxy(#[from] BadProxy),
     #[error("no connection can be set up in this pod")]
     Net(#[from] NetError),
+    #[error("the user and password in {} name no registry, and there are several to push to: {hosts}", path.display())]
+    WhoseSecret { path: PathBuf, hosts: String },
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }
@@ -34,7 +36,7 @@ impl Classified for AccessError {
     fn reason(&self) -> Reason {
         match self {
             // Before anything is sent, all that can be wrong with a connector is the secret's CA.
-            Self::Secret(_) | Self::Credential(_) | Self::Net(_) => Reason::SecretInvalid,
+            Self::Secret(_) | Self::Credential(_) | Self::Net(_) | Self::WhoseSecret { .. } => Reason::SecretInvalid,
             Self::Proxy(_) => Reason::RequestInvalid,
             Self::Registry(error) => error.reason(),
         }
@@ -44,6 +46,7 @@ impl Classified for AccessError {
         match self {
             Self::Secret(error) => error.fix(),
             Self::Net(error) => error.hint(),
+            Self::WhoseSecret { .. } => Some("give a .dockerconfigjson, which says what is for which registry".into()),
             Self::Registry(error) => error.hint(),
             _ => None,
         }

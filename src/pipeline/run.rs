@@ -127,6 +127,7 @@ impl<'a> Site<'a> {
     /// Credentials, a CA and a proxy that cannot be used are found before anything is fetched, not after the build.
     fn check_credentials(&self) -> Result<(), Failure> {
         let Some(wanted) = &self.settings.push else { return Ok(()) };
+        registries::check_secret(&self.settings).map_err(|error| self.failure(&error))?;
         for reference in &wanted.destinations {
             self.keychain.resolve(reference).map_err(|error| self.failure(&error))?;
         }
