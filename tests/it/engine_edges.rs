@@ -70,9 +70,10 @@ fn the_same_source_gets_the_same_digest_each_time_and_leaves_no_more_each_time()
             let agent = || Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]);
             let run = || agent().args(&["--label", &format!("{label}=1")]).run().ok().digest().to_owned();
             let first = run();
+            let left = dangling(&label);
             let again: Vec<String> = (0..3).map(|_| run()).collect();
             assert!(again.iter().all(|digest| *digest == first), "{label}: {first}, then {again:?}");
-            assert!(dangling(&label) <= 1, "{label}: {} images without a name after four runs", dangling(&label));
+            assert_eq!(dangling(&label), left, "{label}: images without a name after four runs and after one");
         }
     }
 }
@@ -106,4 +107,49 @@ fn a_name_that_could_not_be_taken_away_is_told() {
     for name in named_by(&run.calls).iter().filter(|name| name.starts_with(OWN)) {
         Engine::shared().docker_ok(&["rmi", "--no-prune", name]);
     }
+}
+
+/// What the daemon's side may answer instead of doing it, and whose fault that is.
+const REFUSALS: [(&str, &str, u16, &str, i32, &str); 7] = [
+    ("POST", "/build", 500, "the moon is in the wrong house", 33, "EngineLost"),
+    ("POST", "/build", 400, "the moon is in the wrong house", 40, "BuildRejected"),
+    ("POST", "/build", 500, "write /x: no space left on device", 34, "EngineDiskFull"),
+    ("POST", "/session", 403, "Forbidden", 31, "EnginePermission"),
+    ("POST", "/images/*/tag", 500, "write /x: no space left on device", 34, "EngineDiskFull"),
+    ("POST", "/images/*/push", 500, "the moon is in the wrong house", 33, "EngineLost"),
+    ("GET", "/images/*/json", 500, "database is locked", 33, "EngineLost"),
+];
+
+#[test]
+fn what_the_daemon_refuses_with_a_status_is_told_from_what_the_user_did() {
+    promise!(6, 8);
+    let context = Context::with("FROM BASE\nRUN true\n");
+    for (method, path, status, message, code, reason) in REFUSALS {
+        let (reference, _) = destination("refusals");
+        let agent = Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", "buildkit"]);
+        agent.relay.answer(1, method, path, status, &format!("{{\"message\":{message:?}}}"));
+        let run = agent.run().ended(code, reason);
+        assert!(run.words().contains(message), "{}", run.story());
+        assert!(reason != "EnginePermission" || run.words().contains("builder: classic"), "{}", run.words());
+    }
+}
+
+#[test]
+fn a_copy_of_what_makes_no_pattern_is_the_dockerfiles_fault() {
+    promise!(6);
+    let context = Context::with("FROM BASE\nCOPY [\"a[z-a]b\", \"/\"]\n").file("a", "");
+    let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", "buildkit"]).run().ended(41, "DockerfileInvalid");
+    assert!(run.words().contains("a[z-a]b"), "{}", run.words());
+}
+
+#[test]
+fn a_registry_that_the_daemon_does_not_trust_is_asked_once() {
+    promise!(8);
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let agent = Agent::build().directory(context.path()).args(&["-d", "127.0.0.1:9/a/b:1"]);
+    let fault = "{\"errorDetail\":{\"message\":\"x509: certificate signed by unknown authority\"},\"error\":\"x\"}\n";
+    agent.relay.answer(usize::MAX, "POST", "/images/*/push", 200, fault);
+    let run = agent.run().failed(53, "PushUnavailable", "push");
+    assert_eq!(run.count("POST", "/images/*/push"), 1);
+    assert!(run.words().contains("certs.d"), "{}", run.words());
 }

@@ -66,8 +66,8 @@ async fn run<K: Keychain>(
     let prefer = |error: EngineError| upload.failure().map_or(error, EngineError::Context);
     let answer = client.send(DOING, request.body(upload.body())).await.map_err(prefer)?;
     if !answer.response.status().is_success() {
-        let (_, message) = client::refusal(DOING, answer.response).await;
-        return Err(prefer(diagnose::build(&message, None, None)));
+        let (status, message) = client::refusal(DOING, answer.response).await;
+        return Err(prefer(diagnose::build_call(DOING, status, message)));
     }
     let mut image = None;
     let end = client::messages(client, DOING, answer.response, |message| match message {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Endpoint;
+use super::diagnose;
 use super::messages::{Decoder, Garbled, Message};
 use crate::engine::EngineError;
 use crate::model::keychain::Credential;
@@ -126,8 +127,8 @@ async fn read(doing: &'static str, body: Incoming, limit: usize) -> Result<Bytes
 }
 
 /// What the daemon said instead of doing it: its JSON `message`, or the text as it is.
-pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (StatusCode, String) {
-    let status = response.status();
+pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (u16, String) {
+    let status = response.status().as_u16();
     let bytes = read(doing, response.into_body(), ERROR_BYTES).await.unwrap_or_default();
     (status, message(&bytes))
 }
@@ -189,7 +190,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 pub fn from_bollard(doing: &'static str, error: bollard::errors::Error) -> EngineError {
     use bollard::errors::Error;
     match error {
-        Error::DockerResponseServerError { status_code, message } => EngineError::Refused { doing, status: status_code, message },
+        Error::DockerResponseServerError { status_code, message } => diagnose::call(doing, status_code, message),
         Error::RequestTimeoutError => EngineError::Silent { doing, seconds: super::SMALL_CALL.as_secs() },
         other => EngineError::Lost { doing, why: chain(&other) },
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::SMALL_CALL;
 use super::client::{self, Client, no_body};
+use super::diagnose;
 use crate::engine::{EngineError, LocalImage};
 use crate::model::ImageId;
 
@@ -30,7 +31,7 @@ pub async fn image(client: &Client, name: &str) -> Result<Option<LocalImage>, En
     match head.status {
         StatusCode::NOT_FOUND => return Ok(None),
         status if !status.is_success() => {
-            return Err(EngineError::Refused { doing: DOING, status: status.as_u16(), message: client::message(&body) });
+            return Err(diagnose::call(DOING, status.as_u16(), client::message(&body)));
         }
         _ => {}
     }

@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::client::{self, Client, no_body};
+use super::diagnose;
 use crate::engine::EngineError;
 use crate::event::ContextSent;
 use crate::model::keychain::Keychain;
@@ -95,7 +96,11 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
     let status = answer.response.status();
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
         let (status, message) = client::refusal(DOING, answer.response).await;
-        return Err(EngineError::Refused { doing: DOING, status: status.as_u16(), message });
+        return Err(match status {
+            // Docker itself lets in everybody who may open its socket: this is somebody before it.
+            401 | 403 | 405 => EngineError::SessionRefused { status, message },
+            _ => diagnose::call(DOING, status, message),
+        });
     }
     let lost = |error: hyper::Error| EngineError::Lost { doing: DOING, why: client::chain(&error) };
     let io = hyper::upgrade::on(answer.response).await.map_err(lost)?;

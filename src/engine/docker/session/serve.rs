@@ -14,6 +14,7 @@ use tonic::metadata::MetadataMap;
 use super::filesync::refuse;
 use super::wire::{Packet, Stat};
 use super::{Ledger, Served};
+use crate::engine::EngineError;
 use crate::event::{ContextSent, LargeFile};
 use crate::model::TreePath;
 use crate::model::tree::{BodyKey, Entry, Kind, SourceTree, TreeError, Walk};
@@ -52,12 +53,12 @@ pub struct View {
 
 impl View {
     /// From the request's metadata (moby/buildkit, session/filesync/filesync.go).
-    pub fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, TreeError> {
+    pub fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, EngineError> {
         let name = values(metadata, "dir-name").into_iter().next().unwrap_or_default();
         let (tree, is_context) = match name.as_slice() {
             b"context" => (&served.context, true),
             b"dockerfile" => (&served.dockerfile, false),
-            other => return Err(TreeError::Damaged(format!("the daemon asks for a tree named {:?}", String::from_utf8_lossy(other)))),
+            other => return Err(EngineError::Surprise(format!("a tree named {:?}", String::from_utf8_lossy(other)))),
         };
         let wanted = Wanted {
             include: values(metadata, "include-patterns"),
@@ -65,8 +66,11 @@ impl View {
             follow: values(metadata, "followpaths"),
         };
         let selection = Selection::new(wanted, &TreeLinks(tree.as_ref())).map_err(|bad| match bad {
-            BadSelection::Tree(error) => error,
-            other => TreeError::Damaged(other.to_string()),
+            BadSelection::Tree(error) => EngineError::Context(error),
+            // The sources of its COPY lines.
+            BadSelection::Include(pattern) => EngineError::DockerfileInvalid(format!("a source of COPY or ADD: {pattern}")),
+            BadSelection::Exclude(pattern) => EngineError::Surprise(format!("a context without what matches {pattern}")),
+            links @ BadSelection::TooManyLinks => EngineError::Context(TreeError::refused(&TreePath::root(), links.to_string())),
         })?;
         Ok(Self { tree: Arc::clone(tree), selection, offers: Mutex::default(), sent: Mutex::default(), is_context })
     }
@@ -167,7 +171,7 @@ impl Workers {
 }
 
 /// Runs a thread's work and tells its failure to the daemon and to the ledger.
-fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), TreeError>) {
+fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), EngineError>) {
     if let Err(error) = work() {
         let _ = batches.blocking_send(Err(refuse(ledger, error)));
     }
@@ -181,7 +185,7 @@ fn send(batches: &Batches, batch: &mut Batch) -> Result<(), TreeError> {
 }
 
 /// Announces every entry that is wanted, in order.
-fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
+fn announce(view: &View, batches: &Batches) -> Result<(), EngineError> {
     let mut walk = view.selection.walk();
     let mut batch = Batch::with_capacity(STATS);
     let mut ready: Vec<Entry> = Vec::new();
@@ -204,7 +208,7 @@ fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
     let mut sent = view.sent();
     (sent.entries, sent.ignored) = (announced, offered - announced);
     drop(sent);
-    send(batches, &mut batch)
+    Ok(send(batches, &mut batch)?)
 }
 
 /// The announcement of one entry, whose body can be asked for from now on.
@@ -227,7 +231,7 @@ fn offer(view: &View, entry: &Entry, first_names: &mut HashMap<u64, TreePath>) -
 }
 
 /// Reads the bodies that were asked for, as they are asked for, small ones several to a batch.
-fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver<u32>) -> Result<(), TreeError> {
+fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver<u32>) -> Result<(), EngineError> {
     let mut batch = Batch::new();
     let mut bytes = 0;
     loop {
@@ -243,8 +247,7 @@ fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver
             }
         };
         let offer = usize::try_from(id).ok().and_then(|index| view.offers().get_mut(index).and_then(Option::take));
-        let offer =
-            offer.ok_or_else(|| TreeError::Damaged(format!("the daemon asks for body {id}, which was never announced or sent before")))?;
+        let offer = offer.ok_or_else(|| EngineError::Surprise(format!("body {id}, which was never announced, or was sent before")))?;
         bytes += body(view, id, &offer, batches, &mut batch)?;
         let mut sent = view.sent();
         sent.files += 1;
