@@ -148,13 +148,12 @@ impl Names {
 /// Takes a name of ours from an image that stays: a daemon deletes an image with its last name, so the name goes to another
 /// one first.
 async fn let_go<E: Engine>(engine: &E, name: &str, to: Option<&ImageId>) -> Result<(), EngineError> {
-    match to {
-        Some(to) => match engine.tag(to, name).await {
+    if let Some(to) = to {
+        match engine.tag(to, name).await {
             // That one is gone: then the first goes with its name.
             Ok(()) | Err(EngineError::NameMoved(_)) => {}
             Err(error) => return Err(error),
-        },
-        None => {}
+        }
     }
     engine.untag(name).await
 }

@@ -55,7 +55,7 @@ async fn run<K: Keychain + 'static>(
     let answer = client.send(DOING, request.body(no_body())).await?;
     if !answer.response.status().is_success() {
         let (status, message) = client::refusal(DOING, answer.response).await;
-        return Err(session.failure().unwrap_or_else(|| diagnose::build_call(DOING, status, message)));
+        return Err(session.failure().unwrap_or_else(|| diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
     let end = client::messages(client, DOING, answer.response, |message| match message {

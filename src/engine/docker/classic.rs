@@ -28,7 +28,7 @@ const PIECE: usize = 64 << 10;
 const PIECES: usize = 8;
 
 /// Bytes of the longest line of the builder's own: it repeats a whole instruction.
-const LINE: usize = DOCKERFILE_BYTES as usize + 64;
+const LINE: u64 = DOCKERFILE_BYTES + 64;
 
 pub async fn build<K: Keychain>(
     client: &Client,
@@ -67,7 +67,7 @@ async fn run<K: Keychain>(
     let answer = client.send(DOING, request.body(upload.body())).await.map_err(prefer)?;
     if !answer.response.status().is_success() {
         let (status, message) = client::refusal(DOING, answer.response).await;
-        return Err(prefer(diagnose::build_call(DOING, status, message)));
+        return Err(prefer(diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
     let end = client::messages(client, DOING, answer.response, |message| match message {
@@ -196,7 +196,7 @@ impl Story {
         if self.text.ends_with('\n') {
             let line = std::mem::take(&mut self.text);
             self.line(line.trim_end());
-        } else if self.text.len() > LINE {
+        } else if self.text.len() as u64 > LINE {
             self.flush();
         }
     }
@@ -300,7 +300,7 @@ mod tests {
             story.text(begin);
             for _ in 0..40 {
                 story.text(&piece);
-                assert!(story.text.len() <= LINE + piece.len(), "{} bytes", story.text.len());
+                assert!(story.text.len() as u64 <= LINE, "{} bytes", story.text.len());
             }
             story.flush();
             story.end_step(None);

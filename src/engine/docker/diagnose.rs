@@ -91,17 +91,17 @@ pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
 }
 
 /// A build that was refused with a status, before anything was streamed.
-pub fn build_call(doing: &'static str, status: u16, message: String) -> EngineError {
-    match build(&message, None, None) {
+pub fn build_call(doing: &'static str, status: u16, message: &str) -> EngineError {
+    match build(message, None, None) {
         EngineError::BuildRejected(message) if status >= 500 => call(doing, status, message),
         known => known,
     }
 }
 
 /// The same for a push, or a look at a registry through the daemon.
-pub fn push_call(doing: &'static str, status: u16, message: String) -> EngineError {
+pub fn push_call(doing: &'static str, status: u16, message: &str) -> EngineError {
     let text = message.to_lowercase();
-    match push(&message) {
+    match push(message) {
         EngineError::PushRejected(message) if status >= 500 && !has(&text, REFUSED) => call(doing, status, message),
         // Before anything was streamed it is the daemon's own disk.
         EngineError::PushUnavailable(message) if has(&text, DISK_FULL) => EngineError::DiskFull(message),
@@ -273,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_status_decides_where_words_do_not() {
-        type Diagnosis = fn(&'static str, u16, String) -> EngineError;
+        type Diagnosis = fn(&'static str, u16, &str) -> EngineError;
+        fn plain(doing: &'static str, status: u16, message: &str) -> EngineError {
+            call(doing, status, message.to_owned())
+        }
         let table: &[(Diagnosis, u16, &str, Reason)] = &[
             (build_call, 500, "the moon is in the wrong house", Reason::EngineLost),
             (build_call, 400, "the moon is in the wrong house", Reason::BuildRejected),
@@ -285,12 +288,12 @@ mod tests {
             (push_call, 500, "Get \"https://r:5/v2/\": dial tcp: lookup r: no such host", Reason::PushUnavailable),
             (push_call, 500, "write /var/lib/docker/x: no space left on device", Reason::EngineDiskFull),
             (push_call, 404, "An image does not exist locally with the tag: r:5/x", Reason::DigestMismatch),
-            (call, 500, "write /x: No space left on device", Reason::EngineDiskFull),
-            (call, 500, "database is locked", Reason::EngineLost),
-            (call, 409, "conflict: container 1 is using its referenced image 2", Reason::BuildRejected),
+            (plain, 500, "write /x: No space left on device", Reason::EngineDiskFull),
+            (plain, 500, "database is locked", Reason::EngineLost),
+            (plain, 409, "conflict: container 1 is using its referenced image 2", Reason::BuildRejected),
         ];
         for (diagnosis, status, message, want) in table {
-            assert_eq!(diagnosis("work", *status, (*message).to_owned()).reason(), *want, "{status} {message}");
+            assert_eq!(diagnosis("work", *status, message).reason(), *want, "{status} {message}");
         }
         let untrusted = push("Get \"https://r:5/v2/\": x509: certificate signed by unknown authority");
         assert!(matches!(untrusted, EngineError::PushUntrusted(_)) && untrusted.reason() == Reason::PushUnavailable);
