@@ -6,13 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical_tar::TarWriter;
 use super::dockerfile::{self, Dockerfile};
-use super::memory::MemoryTree;
-use super::visible;
 use super::{ContextError, ignore};
 use crate::event::ContextSent;
 use crate::model::digest::hex;
+use crate::model::memory::MemoryTree;
 use crate::model::tree::{Kind, Revision, SourceTree, TreeError};
-use crate::model::{Digest, TreePath};
+use crate::model::{Digest, TreePath, visible};
 use crate::support::limits::IGNORE_BYTES;
 use crate::support::patterns::Matcher;
 use crate::support::selection::Selection;
@@ -135,7 +134,7 @@ impl Told {
         let mut tar = TarWriter::new(out);
         let ContextTree { source, dockerfile: Dockerfile { path, raw, .. }, visible, .. } = &self.context;
         let mut seen = false;
-        let ignored = visible::walk(source.as_ref(), visible, &mut |entry| {
+        let counted = visible::walk(source.as_ref(), visible, &mut |entry| {
             seen |= entry.path == *path;
             tar.entry(source.as_ref(), entry)
         })?;
@@ -147,7 +146,7 @@ impl Told {
         if let Some(hiding) = &self.plan.hiding {
             tar.file(&TreePath::parse(IGNORE_FILE).unwrap_or_default(), hiding)?;
         }
-        tar.finish(ignored)
+        tar.finish(counted.left_out)
     }
 }
 

@@ -65,7 +65,7 @@ fn two_runs_of_the_very_same_image_do_not_take_the_name_from_each_other() {
         let (reference, _) = destination(&format!("same-{builder}"));
         let text = format!("same {builder}");
         let context = Context::with(DOCKERFILE).file("text", &text);
-        // In the cache, so that both get the same id.
+        // What the first run leaves in the cache gives both the same id.
         assert_own(&build(&context, &reference, builder).run(), &text);
         let (first, second) = (build(&context, &reference, builder), build(&context, &reference, builder));
         let gate = first.relay.hold("POST", "/images/*/push");

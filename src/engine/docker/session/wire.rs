@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::model::TreePath;
 use crate::model::tree::{Entry, Kind};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -71,12 +72,12 @@ impl Packet {
 
 impl Stat {
     /// `first` is the name under which a hard link's body was announced already.
-    pub fn of(entry: &Entry, first: Option<Vec<u8>>) -> Self {
+    pub fn of(entry: &Entry, first: Option<TreePath>) -> Self {
         // As the daemon finds them on its disk (fsutil, stat.go): what differs from there is written again at each build.
         let (kind, linkname, size) = match &entry.kind {
             Kind::Directory => (GO_DIR, Vec::new(), 0),
             Kind::Symlink { target } => (GO_SYMLINK, target.clone(), target.len() as u64),
-            _ => (0, first.unwrap_or_default(), entry.size()),
+            _ => (0, first.unwrap_or_default().as_bytes().to_vec(), entry.size()),
         };
         let bit = |unix: u32, go: u32| if entry.mode & unix == 0 { 0 } else { go };
         let special = bit(0o4000, GO_SETUID) | bit(0o2000, GO_SETGID) | bit(0o1000, GO_STICKY);
@@ -95,7 +96,6 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TreePath;
     use crate::model::tree::{BodyKey, Time};
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         let stat = |kind, first: Option<&str>| {
             let entry =
                 Entry { path: TreePath::parse(b"a").unwrap(), kind, mode: 0o644, modified: Time::default(), key: BodyKey::default() };
-            let stat = Stat::of(&entry, first.map(|name| name.as_bytes().to_vec()));
+            let stat = Stat::of(&entry, first.map(|name| TreePath::parse(name.as_bytes()).unwrap()));
             (stat.size, String::from_utf8(stat.linkname).unwrap())
         };
         assert_eq!(stat(Kind::Symlink { target: b"to/there".to_vec() }, None), (8, "to/there".into()));
