@@ -2,17 +2,15 @@
 //!
 //! The form is GNU's (GNU tar manual, "Basic Tar Format"), which every daemon reads and which takes names of any bytes.
 
-use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{ContextSent, LargeFile};
+use crate::event::ContextSent;
 use crate::model::tree::{BodyKey, Entry, Kind, SourceTree, Time, TreeError};
+use crate::model::visible::FirstNames;
 use crate::model::{Digest, TreePath};
 
-/// How many of the largest files are named.
-const LARGEST: usize = 10;
 const BLOCK: usize = 512;
 /// Bytes of a body that are in memory at once.
 const PIECE: usize = 64 << 10;
@@ -21,9 +19,7 @@ const PIECE: usize = 64 << 10;
 pub struct TarWriter<'a> {
     out: Hashing<'a>,
     sent: ContextSent,
-    largest: BTreeSet<(u64, Vec<u8>)>,
-    /// The first name of each file that has several.
-    first_names: HashMap<u64, TreePath>,
+    first_names: FirstNames,
     /// What a body goes through.
     piece: Vec<u8>,
 }
@@ -33,8 +29,7 @@ impl<'a> TarWriter<'a> {
         Self {
             out: Hashing { out, hash: Sha256::new() },
             sent: ContextSent::default(),
-            largest: BTreeSet::new(),
-            first_names: HashMap::new(),
+            first_names: FirstNames::default(),
             piece: vec![0; PIECE],
         }
     }
@@ -46,13 +41,10 @@ impl<'a> TarWriter<'a> {
         match &entry.kind {
             Kind::Directory => self.header(&[path, b"/"].concat(), tar::EntryType::Directory, entry, 0, b""),
             Kind::Symlink { target } => self.header(path, tar::EntryType::Symlink, entry, 0, target),
-            Kind::File { size, link } => {
-                if let Some(first) = self.first_names.get(link).cloned() {
+            Kind::File { size, .. } => {
+                if let Some(first) = self.first_names.before(entry) {
                     self.header(path, tar::EntryType::Link, entry, 0, first.as_bytes())
                 } else {
-                    if *link != 0 {
-                        self.first_names.insert(*link, entry.path.clone());
-                    }
                     self.header(path, tar::EntryType::Regular, entry, *size, b"")?;
                     let mut body = source.open(&entry.path, &entry.key)?;
                     self.body(&entry.path, &mut body, *size)
@@ -81,8 +73,6 @@ impl<'a> TarWriter<'a> {
         self.out.write_all(&[0; 2 * BLOCK]).map_err(|_| TreeError::Abandoned)?;
         self.sent.ignored = ignored;
         self.sent.digest = Some(Digest::sha256(self.out.hash.finalize()));
-        let name = |(bytes, path): (u64, Vec<u8>)| LargeFile { path: String::from_utf8_lossy(&path).into_owned(), bytes };
-        self.sent.largest = self.largest.into_iter().rev().map(name).collect();
         Ok(self.sent)
     }
 
@@ -138,12 +128,7 @@ impl<'a> TarWriter<'a> {
             self.out.write_all(&self.piece[..read]).map_err(|_| TreeError::Abandoned)?;
             left -= read as u64;
         }
-        self.sent.files += 1;
-        self.sent.bytes += size;
-        self.largest.insert((size, path.as_bytes().to_vec()));
-        if self.largest.len() > LARGEST {
-            self.largest.pop_first();
-        }
+        self.sent.body(path, size);
         self.pad(size).map_err(|_| TreeError::Abandoned)
     }
 

@@ -6,9 +6,7 @@
 mod canonical_tar;
 pub mod dockerfile;
 pub mod ignore;
-mod memory;
 pub mod tree;
-mod visible;
 
 #[cfg(test)]
 mod testing;

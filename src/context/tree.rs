@@ -6,13 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical_tar::TarWriter;
 use super::dockerfile::{self, Dockerfile};
-use super::memory::MemoryTree;
-use super::visible;
 use super::{ContextError, ignore};
 use crate::event::ContextSent;
 use crate::model::digest::hex;
-use crate::model::tree::{Revision, SourceTree, TreeError};
-use crate::model::{Digest, TreePath};
+use crate::model::memory::MemoryTree;
+use crate::model::tree::{Kind, Revision, SourceTree, TreeError};
+use crate::model::{Digest, TreePath, visible};
 use crate::support::limits::IGNORE_BYTES;
 use crate::support::patterns::Matcher;
 use crate::support::selection::Selection;
@@ -102,16 +101,18 @@ impl ContextTree {
     fn plan(&self) -> Result<Plan, ContextError> {
         let ignore_path = TreePath::parse(IGNORE_FILE).unwrap_or_default();
         let ignored = |path: &TreePath| self.visible.leaves_out(path.as_bytes());
-        let theirs = self.source.read(&ignore_path, IGNORE_BYTES)?;
         let hide_dockerfile = self.inline || ignored(&self.dockerfile.path);
-        let show_ignore_file = theirs.is_some() && !ignored(&ignore_path);
-        if !show_ignore_file {
+        let shown = self.source.lookup(&ignore_path)?.filter(|_| !ignored(&ignore_path));
+        let Some(theirs) = shown else {
             // Nobody can see an ignore file, so it may say what it takes.
             let alias = hide_dockerfile.then(|| self.alias());
             let hiding = alias.as_ref().map(|alias| [b"/.dockerignore\n/", alias.as_bytes(), b"\n"].concat());
             return Ok(Plan { alias, hiding });
-        }
-        let daemon = Matcher::from_ignore_file(&theirs.unwrap_or_default()).unwrap_or_default();
+        };
+        // The daemon reads whatever has this name, and fails where it is no file.
+        let Kind::File { .. } = theirs.kind else { return Err(ContextError::ClassicCannotHide) };
+        let rules = self.source.read(&ignore_path, IGNORE_BYTES)?.unwrap_or_default();
+        let daemon = Matcher::from_ignore_file(&rules).unwrap_or_default();
         let hidden = daemon.matches_or_parent_matches(self.dockerfile.path.as_bytes());
         let ignore_file_stays = !daemon.matches_or_parent_matches(IGNORE_FILE);
         if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.source.lookup(&self.dockerfile.path)?.is_none()) {
@@ -133,7 +134,7 @@ impl Told {
         let mut tar = TarWriter::new(out);
         let ContextTree { source, dockerfile: Dockerfile { path, raw, .. }, visible, .. } = &self.context;
         let mut seen = false;
-        let ignored = visible::walk(source.as_ref(), visible, &mut |entry| {
+        let counted = visible::walk(source.as_ref(), visible, &mut |entry| {
             seen |= entry.path == *path;
             tar.entry(source.as_ref(), entry)
         })?;
@@ -145,6 +146,25 @@ impl Told {
         if let Some(hiding) = &self.plan.hiding {
             tar.file(&TreePath::parse(IGNORE_FILE).unwrap_or_default(), hiding)?;
         }
-        tar.finish(ignored)
+        tar.finish(counted.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::testing::{MemoryTree, path};
+    use crate::model::{Classified, Reason};
+
+    #[test]
+    fn an_ignore_file_that_is_no_file_counts_only_where_it_is_shown() {
+        let told = |rules: &str| {
+            let tree = MemoryTree::default().file("Dockerfile", "FROM scratch").directory(".dockerignore");
+            let tree = tree.file("Dockerfile.dockerignore", rules).file("a", "");
+            ContextTree::lay(Arc::new(tree), &path("Dockerfile"), None).unwrap().told()
+        };
+        let mut tar = Vec::new();
+        assert_eq!(told(".dockerignore\nDockerfile\n").unwrap().write(&mut tar).unwrap().entries, 2, "a and the rules");
+        assert_eq!(told("a\n").err().unwrap().reason(), Reason::Unsupported);
     }
 }

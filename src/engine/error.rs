@@ -20,6 +20,10 @@ pub enum EngineError {
     },
     #[error("the engine at {endpoint} cannot serve this agent: {why}")]
     Incompatible { endpoint: String, why: String },
+    #[error("this pod may not open a build session with the engine ({status}): {message}")]
+    SessionRefused { status: u16, message: String },
+    #[error("the node's daemon asks for what this agent does not know: {0}")]
+    Surprise(String),
     #[error("the engine cannot do this: {0}")]
     Unsupported(String),
     #[error("the node's daemon did not answer within {seconds} s while this pod asked it to {doing}")]
@@ -48,13 +52,15 @@ pub enum EngineError {
     PushDenied(String),
     #[error("the node's daemon cannot push: {0}")]
     PushUnavailable(String),
+    #[error("the node's daemon does not trust the registry: {0}")]
+    PushUntrusted(String),
     /// Another run on this node moved or took the name between tagging and pushing.
     #[error("the local name {0} was moved by somebody else on this node while it was pushed")]
     NameMoved(String),
     #[error("the node's daemon pushed another manifest than the image's own: {0}")]
     Downgraded(String),
     #[error("the context could not be read by this pod")]
-    Context(#[source] TreeError),
+    Context(#[from] TreeError),
     #[error("the credentials for {host} could not be read by this pod: {message}")]
     Credentials { host: String, message: String },
 }
@@ -63,8 +69,8 @@ impl Classified for EngineError {
     fn reason(&self) -> Reason {
         match self {
             Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
-            Self::SocketPermission { .. } => Reason::EnginePermission,
-            Self::Incompatible { .. } => Reason::EngineIncompatible,
+            Self::SocketPermission { .. } | Self::SessionRefused { .. } => Reason::EnginePermission,
+            Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
             Self::Silent { .. } | Self::Lost { .. } => Reason::EngineLost,
             Self::Refused { .. } | Self::BuildRejected(_) => Reason::BuildRejected,
@@ -76,7 +82,7 @@ impl Classified for EngineError {
             Self::PushRejected(_) => Reason::PushRejected,
             Self::PushAuth(_) => Reason::PushAuth,
             Self::PushDenied(_) => Reason::PushDenied,
-            Self::PushUnavailable(_) => Reason::PushUnavailable,
+            Self::PushUnavailable(_) | Self::PushUntrusted(_) => Reason::PushUnavailable,
             Self::NameMoved(_) | Self::Downgraded(_) => Reason::DigestMismatch,
             Self::Context(error) => error.reason(),
             Self::Credentials { .. } => Reason::SecretInvalid,
@@ -92,9 +98,11 @@ impl Classified for EngineError {
             Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",
             Self::BaseImageUnavailable(_) => "the daemon pulls with the node's network, proxy and certificates, not the pod's",
             Self::PushAuth(_) => "give credentials for exactly this registry (push.secret, DOCKER_AUTH_CONFIG, config.json)",
-            Self::PushUnavailable(_) => {
-                "the daemon pushes with the node's network, proxy and certificates, not the pod's; a registry without TLS must be in its insecure-registries"
+            Self::PushUnavailable(_) => "the daemon pushes with the node's network, proxy and certificates, not the pod's",
+            Self::PushUntrusted(_) => {
+                "give the node's daemon the registry's CA (/etc/docker/certs.d), or name a registry without TLS in its insecure-registries"
             }
+            Self::SessionRefused { .. } => "let what stands before the engine's socket pass POST /session, or use builder: classic",
             Self::NameMoved(_) => "two runs pushed the same tag at once from this node; run one of them again",
             Self::Context(error) => return error.hint(),
             _ => return None,

@@ -63,6 +63,8 @@ pub struct Built {
 #[derive(Clone, Debug)]
 pub struct LocalImage {
     pub id: ImageId,
+    /// The image of the step before, where the classic builder made it.
+    pub parent: Option<ImageId>,
     pub size: u64,
     pub platform: String,
     /// `host/repository:tag` names that point to it.
@@ -97,9 +99,10 @@ pub trait Engine: Send + Sync {
     /// `None` where the engine has no such image.
     async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError>;
 
-    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError>;
+    /// Sets a name, `repository:tag`, whatever it pointed to before.
+    async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError>;
 
-    /// Takes a name away; what is built stays in the engine's cache. No error where the name is gone already.
+    /// Takes a name away, and with an image's last name the image, but nothing below it. No error where the name is gone already.
     async fn untag(&self, name: &str) -> Result<(), EngineError>;
 
     async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError>;

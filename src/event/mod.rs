@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::model::result::{Document, EngineInfo};
 use crate::model::tree::Revision;
-use crate::model::{Digest, Failure, ImageId, Outcome, Phase, Reference};
+use crate::model::{Digest, Failure, ImageId, Outcome, Phase, Reference, TreePath};
 
 /// Takes facts and never keeps the sender waiting, whatever becomes of standard output.
 pub trait EventSink: Send + Sync {
@@ -118,6 +118,22 @@ pub struct ContextSent {
     /// The largest bodies sent, largest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub largest: Vec<LargeFile>,
+}
+
+/// How many of the largest bodies are named.
+const LARGEST: usize = 10;
+
+impl ContextSent {
+    /// Counts a body that was sent.
+    pub fn body(&mut self, path: &TreePath, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+        let position = self.largest.partition_point(|file| file.bytes >= bytes);
+        if position < LARGEST {
+            self.largest.insert(position, LargeFile { path: path.display(), bytes });
+            self.largest.truncate(LARGEST);
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -5,12 +5,14 @@
 pub mod digest;
 pub mod failure;
 pub mod keychain;
+pub mod memory;
 pub mod outcome;
 pub mod path;
 pub mod reason;
 pub mod reference;
 pub mod result;
 pub mod tree;
+pub mod visible;
 
 pub use digest::{Digest, ImageId};
 pub use failure::{Classified, Failure};

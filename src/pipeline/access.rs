@@ -37,6 +37,8 @@ pub enum AccessError {
     InTheClear { url: RedactedUrl },
     #[error("no connection can be set up in this pod")]
     Net(#[from] NetError),
+    #[error("the user and password in {} name no registry, and there are several to push to: {hosts}", path.display())]
+    WhoseSecret { path: PathBuf, hosts: String },
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }
@@ -46,7 +48,7 @@ impl Classified for AccessError {
         match self {
             Self::Secret(error) => error.reason(),
             // Before anything is sent, all that can be wrong with a connector is a CA.
-            Self::Credential(_) | Self::Net(_) | Self::Authority { .. } => Reason::SecretInvalid,
+            Self::Credential(_) | Self::Net(_) | Self::Authority { .. } | Self::WhoseSecret { .. } => Reason::SecretInvalid,
             Self::Proxy(_) | Self::InTheClear { .. } => Reason::RequestInvalid,
             Self::Registry(error) => error.reason(),
         }
@@ -57,6 +59,7 @@ impl Classified for AccessError {
             Self::Secret(error) => error.fix(),
             Self::Net(error) | Self::Authority { cause: error, .. } => error.hint(),
             Self::InTheClear { .. } => Some("use https, or leave the secret out".to_owned()),
+            Self::WhoseSecret { .. } => Some("give a .dockerconfigjson, which says what is for which registry".into()),
             Self::Registry(error) => error.hint(),
             _ => None,
         }

@@ -48,7 +48,7 @@ pub async fn run<E: Engine>(engine: &E, settings: &Settings, temporary: &str, co
 /// The registries that the base images come from; `None` where the Dockerfile does not tell them all.
 fn base_hosts(context: &ContextTree, settings: &Settings) -> Option<Vec<String>> {
     let bases = bases::bases(context.dockerfile(), &settings.build.args);
-    if !bases.unknown.is_empty() {
+    if bases.unknown {
         return None;
     }
     let mut hosts: Vec<String> = bases.images.iter().map(Reference::host).map(str::to_owned).collect();

@@ -13,12 +13,12 @@ use super::retry::{Policy, retrying};
 use crate::config::Settings;
 use crate::config::settings::{ArchiveFrom, ArchiveSource, GitSource, SourceKind};
 use crate::event::{Event, SourceProgress};
-use crate::model::tree::SourceTree;
+use crate::model::memory::MemoryTree;
+use crate::model::tree::{Revision, SourceTree};
 use crate::model::{Classified, Reason};
 use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
-use crate::source::empty::EmptyTree;
 use crate::source::git::{self, GitUrl};
 
 /// Between two progress events.
@@ -99,7 +99,7 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
             let guard = settings.policy.guard();
             Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
         }
-        SourceKind::Empty => Arc::new(EmptyTree::new()),
+        SourceKind::Empty => Arc::new(MemoryTree::new(Revision { kind: "dockerfile".into(), ..Revision::default() }, Vec::new())),
     })
 }
 

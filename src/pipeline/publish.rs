@@ -19,7 +19,6 @@ use crate::support::backoff::Backoff;
 pub async fn all<E: Engine, K: Keychain>(
     parcel: &Parcel<'_, E, K>,
     wanted: &Push,
-    keep: &[Reference],
     services: &Services,
     names: &mut Names,
     draft: &mut Draft,
@@ -35,7 +34,7 @@ pub async fn all<E: Engine, K: Keychain>(
             |failed| services.events.emit(Event::PushRetry(retry(reference, &failed))),
         )
         .await;
-        if let Err(error) = names.give_back(engine, keep).await {
+        if let Err(error) = names.give_back(engine).await {
             let message = format!("the local name {reference} could not be put back: {error}");
             services.events.emit(Event::Notice { message, hint: None });
         }

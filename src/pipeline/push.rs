@@ -72,7 +72,7 @@ pub async fn once<E: Engine, K: Keychain>(parcel: &Parcel<'_, E, K>, reference: 
         message: error.to_string(),
         reason: error.reason(),
     })?;
-    engine.tag(id, reference).await?;
+    engine.tag(id, &reference.to_string()).await?;
     let pushed = engine.push(reference, credential.as_ref()).await?;
     match verify {
         Verify::Off => Ok(Proof { digest: pushed.digest, config_digest: None, media_type: None, size: pushed.size, verified_by: None }),

@@ -1,9 +1,11 @@
 //! How a run speaks with registries: whose credentials, over which way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::access::{AccessError, connector};
 use crate::config::Settings;
+use crate::model::Reference;
 use crate::registry::{Client, DockerKeychain, Options, Source, config_path};
 use crate::support::redact::Redactor;
 use crate::support::secretdir::SecretDir;
@@ -13,15 +15,30 @@ pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain 
     let ambient = &settings.ambient;
     let mut sources = Vec::new();
     if let Some(path) = &settings.registry_secret {
-        let mut hosts: Vec<String> =
-            settings.push.iter().flat_map(|push| &push.destinations).map(|reference| reference.host().to_owned()).collect();
-        hosts.dedup();
-        sources.push(Source::Directory { secret: SecretDir::new(path, settings.policy.guard().clone()), hosts });
+        let secret = SecretDir::new(path, settings.policy.guard().clone());
+        sources.push(Source::Directory { secret, hosts: hosts(settings) });
     }
     sources.extend(ambient.docker_auth_config.clone().map(Source::Inline));
     let given = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
     sources.extend(config_path(given(&ambient.docker_config).as_deref(), given(&ambient.home).as_deref()).map(Source::File));
     DockerKeychain::new(sources, redactor)
+}
+
+/// The registries that are pushed to, each once.
+fn hosts(settings: &Settings) -> Vec<String> {
+    let hosts: BTreeSet<&str> = settings.push.iter().flat_map(|push| &push.destinations).map(Reference::host).collect();
+    hosts.into_iter().map(str::to_owned).collect()
+}
+
+/// A user and password that name no registry are for the only one there is: of several, all but one would be shown what is not
+/// theirs.
+pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
+    let hosts = hosts(settings);
+    let Some(path) = settings.registry_secret.as_deref().filter(|_| hosts.len() > 1) else { return Ok(()) };
+    match SecretDir::new(path, settings.policy.guard().clone()).read()? {
+        secrets if secrets.basic.is_some() => Err(AccessError::WhoseSecret { path: path.to_owned(), hosts: hosts.join(", ") }),
+        _ => Ok(()),
+    }
 }
 
 /// For reading tags back from this pod. The CA that lies beside the registry's credential counts here, too.
@@ -42,19 +59,40 @@ mod tests {
 
     use super::*;
     use crate::config::{Overrides, load};
-    use crate::model::{Classified, Reason, Reference};
+    use crate::model::{Classified, Reason};
     use crate::net::trial::{Pki, Server, answer};
     use crate::registry::RegistryError;
 
     /// A push to somewhere, with this directory as the registry's secret.
     fn settings(secret: &std::path::Path) -> Settings {
+        pushing(secret, &["registry.example.com/web:1"])
+    }
+
+    fn pushing(secret: &std::path::Path, destinations: &[&str]) -> Settings {
         let request = serde_json::json!({
             "apiVersion": "podwright/v1",
             "source": {"directory": {"path": "/tmp"}},
-            "push": {"destinations": ["registry.example.com/web:1"], "secret": secret},
+            "push": {"destinations": destinations, "secret": secret},
         });
         let env = BTreeMap::from([("PODWRIGHT_REQUEST".to_owned(), request.to_string())]);
         load(&Overrides::default(), &env, &mut std::io::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_password_that_names_no_registry_is_for_one_alone() {
+        let secret = tempfile::tempdir().unwrap();
+        let checked = |destinations: &[&str]| check_secret(&pushing(secret.path(), destinations));
+        std::fs::write(secret.path().join("username"), "me").unwrap();
+        std::fs::write(secret.path().join("password"), "canary").unwrap();
+        assert!(checked(&["a.example/x:1", "a.example/x:2", "a.example/y:1"]).is_ok());
+        let error = checked(&["a.example/x:1", "b.example/x:1", "a.example/x:2"]).unwrap_err();
+        assert_eq!(error.reason(), Reason::SecretInvalid);
+        assert!(error.to_string().contains("a.example, b.example") && !error.to_string().contains("canary"), "{error}");
+        assert!(error.hint().unwrap().contains(".dockerconfigjson"));
+        std::fs::remove_file(secret.path().join("username")).unwrap();
+        std::fs::remove_file(secret.path().join("password")).unwrap();
+        std::fs::write(secret.path().join(".dockerconfigjson"), "{\"auths\":{}}").unwrap();
+        assert!(checked(&["a.example/x:1", "b.example/x:1"]).is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fetch::FetchError;
+use super::push::PushError;
+use crate::engine::EngineError;
 use crate::model::{Classified, Reason};
 use crate::support::backoff::{Backoff, random};
 
@@ -26,9 +29,27 @@ impl Policy {
     };
 }
 
-/// A failure that is worth another try of the same thing. A tag that another run moved is retried because it is set anew.
-fn is_transient(reason: Reason) -> bool {
-    matches!(reason, Reason::SourceUnavailable | Reason::PushUnavailable | Reason::DigestMismatch)
+/// An error that knows whether another try of the same thing may mend it.
+pub trait Transient: Classified {
+    fn is_transient(&self) -> bool;
+}
+
+impl Transient for FetchError {
+    fn is_transient(&self) -> bool {
+        self.reason() == Reason::SourceUnavailable
+    }
+}
+
+impl Transient for PushError {
+    fn is_transient(&self) -> bool {
+        match self {
+            // A name or a tag that another run moved is set anew.
+            Self::Engine(error) => matches!(error, EngineError::PushUnavailable(_) | EngineError::NameMoved(_)),
+            Self::Mismatch { .. } => true,
+            Self::ReadBack(error) => error.is_transient(),
+            Self::Credentials { .. } => false,
+        }
+    }
 }
 
 /// What one try that will be followed by another looked like.
@@ -42,7 +63,7 @@ pub struct Failed<'a, E> {
 
 /// Runs the operation until it succeeds, fails for good, or the policy ends; the last error is the one that is returned.
 /// Says each failed try that another one follows, and how many tries it took.
-pub async fn retrying<T, E: Classified>(
+pub async fn retrying<T, E: Transient>(
     policy: Policy,
     mut operation: impl AsyncFnMut(u32) -> Result<T, E>,
     mut say: impl FnMut(Failed<'_, E>),
@@ -55,7 +76,7 @@ pub async fn retrying<T, E: Classified>(
             Err(error) => error,
         };
         let delay = policy.backoff.after(attempt, random());
-        if !is_transient(error.reason()) || attempt >= policy.attempts || begun.elapsed() + delay > policy.within {
+        if !error.is_transient() || attempt >= policy.attempts || begun.elapsed() + delay > policy.within {
             return Err(error);
         }
         say(Failed { attempt, of: policy.attempts, delay, error: &error });
@@ -67,6 +88,8 @@ pub async fn retrying<T, E: Classified>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Reference;
+    use crate::registry::RegistryError;
 
     #[derive(Debug, thiserror::Error)]
     #[error("try {0}")]
@@ -75,6 +98,12 @@ mod tests {
     impl Classified for Flaky {
         fn reason(&self) -> Reason {
             self.1
+        }
+    }
+
+    impl Transient for Flaky {
+        fn is_transient(&self) -> bool {
+            self.1.retryable()
         }
     }
 
@@ -119,5 +148,18 @@ mod tests {
         };
         let (result, _) = attempts(slow, |n| Err(Flaky(n, Reason::SourceUnavailable))).await;
         assert_eq!(result.unwrap_err().0, 2);
+    }
+
+    #[test]
+    fn only_what_another_push_can_mend_is_pushed_again() {
+        let engine = |error: EngineError| PushError::Engine(error).is_transient();
+        assert!(engine(EngineError::PushUnavailable("503".into())) && engine(EngineError::NameMoved("x".into())));
+        assert!(!engine(EngineError::PushUntrusted("x509".into())) && !engine(EngineError::Downgraded("index".into())));
+        let host = || "r.example".to_owned();
+        let read = |error: RegistryError| PushError::ReadBack(error).is_transient();
+        assert!(read(RegistryError::Unavailable { host: host(), status: 503, said: String::new() }));
+        assert!(!read(RegistryError::Protocol { host: host(), problem: "no JSON".into() }));
+        assert!(!read(RegistryError::Tls { host: host(), problem: "unknown issuer".into() }));
+        assert!(!read(RegistryError::NotFound { reference: Reference::parse("r.example/a:1").unwrap() }));
     }
 }

@@ -3,16 +3,17 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
 use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
-use super::tidy::{Names, temporary_name};
+use super::tidy::{Names, PREFIX};
 use super::{build, fetch, publish, registries};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
@@ -26,6 +27,9 @@ use crate::registry::{self, DockerKeychain};
 use crate::report;
 use crate::support::redact::Redactor;
 
+/// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
+const TIDY: Duration = Duration::from_mins(1);
+
 /// What a run is given beside its settings.
 #[derive(Clone)]
 pub struct Services {
@@ -35,7 +39,7 @@ pub struct Services {
     pub redactor: Arc<Redactor>,
     pub cancel: Cancel,
     /// From when the deadline counts: the program's start, since reading the request takes time as well.
-    pub begun: Instant,
+    pub begun: std::time::Instant,
 }
 
 /// Where the story takes place: what outlives it, however it ends.
@@ -47,6 +51,8 @@ struct Site<'a> {
     keychain: Arc<DockerKeychain>,
     engine: Option<Arc<Docker<DockerKeychain>>>,
     workspace: Option<Workspace>,
+    /// The deadline.
+    ends: Instant,
 }
 
 /// Runs to the end, whatever that is. The document is what `run.finished` said.
@@ -59,12 +65,11 @@ pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
         deadline_ms: Some(millis(settings.deadline)),
         traceparent: settings.ambient.traceparent.clone(),
     }));
-    let deadline = tokio::time::sleep_until((services.begun + settings.deadline).into());
     let mut site = Site::new(settings, services);
     let end = tokio::select! {
         biased;
         cause = services.cancel.cancelled() => Err(cause),
-        () = deadline => Err(Reason::DeadlineExceeded),
+        () = tokio::time::sleep_until(site.ends) => Err(Reason::DeadlineExceeded),
         told = AssertUnwindSafe(site.tell()).catch_unwind() => Ok(told),
     };
     let told = match end {
@@ -81,6 +86,7 @@ impl<'a> Site<'a> {
             draft: Draft::new(Arc::clone(&services.events)),
             names: Names::default(),
             keychain: Arc::new(registries::keychain(&settings, Arc::clone(&services.redactor))),
+            ends: Instant::from_std(services.begun) + settings.deadline,
             settings,
             engine: None,
             workspace: None,
@@ -126,6 +132,7 @@ impl<'a> Site<'a> {
     /// Credentials, a CA and a proxy that cannot be used are found before anything is fetched, not after the build.
     fn check_credentials(&self) -> Result<(), Failure> {
         let Some(wanted) = &self.settings.push else { return Ok(()) };
+        registries::check_secret(&self.settings).map_err(|error| self.failure(&error))?;
         for reference in &wanted.destinations {
             self.keychain.resolve(reference).map_err(|error| self.failure(&error))?;
         }
@@ -150,8 +157,7 @@ impl<'a> Site<'a> {
     async fn build(&mut self, engine: &Docker<DockerKeychain>, source: Arc<dyn SourceTree>) -> Result<ImageId, Failure> {
         let begun = Instant::now();
         let context = build::context(&self.settings, source, &engine.info().builder).map_err(|error| self.failure(&error))?;
-        let temporary = temporary_name(&self.services.run);
-        self.names.begin(&temporary);
+        let temporary = self.names.begin(&self.services.run);
         let built = build::run(engine, &self.settings, &temporary, context).await.map_err(|error| self.failure(&error))?;
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;
@@ -159,7 +165,10 @@ impl<'a> Site<'a> {
         let id = outcome.map_err(|error| self.failure(&error))?;
         self.names.built(&id);
         let local = engine.inspect(id.as_str()).await.map_err(|error| self.failure(&error))?;
-        let (size, platforms) = local.map_or((0, Vec::new()), |image| (image.size, vec![image.platform]));
+        let (size, platforms) = local.map_or((0, Vec::new()), |image| {
+            self.names.built_from(image.parent);
+            (image.size, vec![image.platform])
+        });
         self.services.events.emit(Event::ImageBuilt(ImageBuilt {
             image_id: id.clone(),
             size,
@@ -186,15 +195,14 @@ impl<'a> Site<'a> {
         let Some(wanted) = &self.settings.push else { return Ok(()) };
         let reader = self.reader()?;
         let parcel = Parcel { id, engine, keychain: self.keychain.as_ref(), reader: &reader, verify: wanted.verify };
-        let keep = &self.settings.build.keep;
-        let done = publish::all(&parcel, wanted, keep, self.services, &mut self.names, &mut self.draft).await;
+        let done = publish::all(&parcel, wanted, self.services, &mut self.names, &mut self.draft).await;
         done.map_err(|error| self.failure(&error))
     }
 
     /// Leaves the image on the node where the request wants that.
     async fn keep(&mut self, engine: &Docker<DockerKeychain>, id: &ImageId) -> Result<(), Failure> {
         for reference in &Arc::clone(&self.settings).build.keep {
-            engine.tag(id, reference).await.map_err(|error| self.failure(&error))?;
+            engine.tag(id, &reference.to_string()).await.map_err(|error| self.failure(&error))?;
             if let Some(image) = &mut self.draft.image {
                 image.kept.push(reference.clone());
             }
@@ -232,10 +240,7 @@ impl<'a> Site<'a> {
             }
         }
         if let Some(engine) = self.engine.take() {
-            let tidied = tokio::time::timeout(GRACE / 4 * 3, self.names.abandon(engine.as_ref(), stopped_in_build)).await;
-            if tidied.is_err() {
-                self.notice("the engine did not answer while this run's temporary name was removed; a later sweep will find it".to_owned());
-            }
+            self.tidy(engine.as_ref(), stopped_in_build).await;
         }
         drop(self.workspace.take());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
@@ -244,15 +249,34 @@ impl<'a> Site<'a> {
         document
     }
 
+    /// Takes this run's names away: in a hurry once the run is stopped or its time is up, and with patience before.
+    async fn tidy(&mut self, engine: &Docker<DockerKeychain>, stopped_in_build: bool) {
+        let (cancel, ends) = (self.services.cancel.clone(), self.ends);
+        let patience = async {
+            tokio::select! {
+                _ = cancel.cancelled() => {}
+                () = tokio::time::sleep_until(ends) => {}
+                () = tokio::time::sleep(TIDY) => {}
+            }
+            tokio::time::sleep(GRACE / 4 * 3).await;
+        };
+        let why = tokio::select! {
+            tidied = self.names.abandon(engine, stopped_in_build) => match tidied {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            () = patience => "the engine did not answer in time".to_owned(),
+        };
+        let message = format!("names of this run may be left on the node: {why}");
+        let hint = format!("they begin with {PREFIX} and hold this run's id, {}: docker rmi --no-prune takes them away", self.services.run);
+        self.services.events.emit(Event::Notice { message, hint: Some(hint) });
+    }
+
     fn document(&self, error: Option<Failure>) -> Document {
         self.draft.document(&self.services.run, self.settings.name.as_deref(), error)
     }
 
     fn failure(&self, error: &dyn Classified) -> Failure {
         Failure::new(self.draft.phase(), error)
-    }
-
-    fn notice(&self, message: String) {
-        self.services.events.emit(Event::Notice { message, hint: None });
     }
 }

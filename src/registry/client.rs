@@ -64,11 +64,11 @@ impl Client {
         tokio::time::timeout(self.total_timeout, self.try_schemes(reference, credential)).await.map_err(|_| timeout())?
     }
 
-    /// https, and where plain http is allowed and the other side does not speak TLS, that.
+    /// https, and where plain http is allowed and nobody speaks TLS there, that; as Docker does.
     async fn try_schemes(&self, reference: &Reference, credential: Option<&Credential>) -> Result<RemoteImage, RegistryError> {
         let secure = Target::new("https", reference)?;
         match self.ask(&secure, None).await {
-            Err(NetError::NotTls { .. }) if self.may_be_plain(reference) => {
+            Err(error) if nobody_speaks_tls(&error) && self.may_be_plain(reference) => {
                 let plain = Target::new("http", reference)?;
                 let first = self.ask(&plain, None).await;
                 self.manifest(&plain, first, credential).await
@@ -110,6 +110,11 @@ impl Client {
         }
         self.net.send(request).await
     }
+}
+
+/// Without a port in the name, https and http are two ports, of which one may be closed.
+fn nobody_speaks_tls(error: &NetError) -> bool {
+    matches!(error, NetError::NotTls { .. } | NetError::Connect { .. })
 }
 
 /// What an answer other than 200 means.

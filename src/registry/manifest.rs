@@ -4,7 +4,7 @@
 
 use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageIndex,
-    OciImageManifest, Platform,
+    OciImageManifest,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -27,9 +27,6 @@ pub struct RemoteImage {
     pub size: u64,
     /// The image's configuration; an index has none of its own.
     pub config_digest: Option<Digest>,
-    /// `os/architecture[/variant]` of each image in an index, attestations left out; empty for an image by itself, whose
-    /// manifest does not tell.
-    pub platforms: Vec<String>,
 }
 
 /// Reads a manifest. The error says what is wrong with it. `content_type` and `named` are the server's headers, `named` being
@@ -48,16 +45,16 @@ pub fn read(bytes: &[u8], content_type: Option<&str>, named: Option<&str>, refer
     let media_type = media_type(object, content_type)?;
     let index = [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE].contains(&media_type);
     one_meaning(object, index)?;
-    let (config_digest, platforms) = if index {
+    let config_digest = if index {
         let index: OciImageIndex = parse(bytes)?;
         index.manifests.iter().try_for_each(|entry| valid(&entry.digest).map(drop))?;
-        (None, index.manifests.iter().filter_map(|entry| entry.platform.as_ref().and_then(platform)).collect())
+        None
     } else {
         let image: OciImageManifest = parse(bytes)?;
         image.layers.iter().try_for_each(|layer| valid(&layer.digest).map(drop))?;
-        (Some(valid(&image.config.digest)?), Vec::new())
+        Some(valid(&image.config.digest)?)
     };
-    Ok(RemoteImage { digest, media_type: media_type.to_owned(), size: bytes.len() as u64, config_digest, platforms })
+    Ok(RemoteImage { digest, media_type: media_type.to_owned(), size: bytes.len() as u64, config_digest })
 }
 
 fn same(bytes: &[u8], sha256: &Digest, other: &Digest, who: &str) -> Result<(), String> {
@@ -104,13 +101,4 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 fn valid(digest: &str) -> Result<Digest, String> {
     Digest::parse(digest).map_err(|_| "the manifest refers to something that is not a digest".to_owned())
-}
-
-/// BuildKit marks attestations by an unknown platform.
-fn platform(platform: &Platform) -> Option<String> {
-    let mut name = format!("{}/{}", platform.os, platform.architecture);
-    if let Some(variant) = &platform.variant {
-        name = format!("{name}/{variant}");
-    }
-    (name != "unknown/unknown").then_some(name)
 }

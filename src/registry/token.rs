@@ -53,14 +53,17 @@ impl Client {
         let response = self.net.send(request(target, realm, service, credential)?).await.map_err(|error| target.failed(error))?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => return Err(target.protocol("its token server gives no token")),
+            // A token server that does not do its work says nothing about the tag.
+            status @ (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => {
+                return Err(target.cannot(format!("its token server gives no token: status {}", status.as_u16())));
+            }
             _ => return Err(refusal(target, response).await),
         }
         let bytes = target.body(response, TOKEN_BYTES, "the token").await?;
-        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| target.protocol("its token is not JSON"))?;
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| target.cannot("its token is not JSON"))?;
         // Both names are in use (token.md, "Token Response Fields").
         let token = ["token", "access_token"].into_iter().find_map(|name| answer.get(name)?.as_str().filter(|token| !token.is_empty()));
-        let token = SecretString::from(token.ok_or_else(|| target.protocol("its token server's answer holds no token"))?);
+        let token = SecretString::from(token.ok_or_else(|| target.cannot("its token server's answer holds no token"))?);
         self.redactor.add(&token);
         Ok(token)
     }

@@ -3,7 +3,6 @@
 pub mod archive;
 mod body;
 pub mod directory;
-pub mod empty;
 pub mod git;
 #[cfg(test)]
 mod sample;

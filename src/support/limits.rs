@@ -95,3 +95,7 @@ pub const MANIFEST_BYTES: u64 = 8 << 20;
 
 /// Bytes of one line of the daemon's stream.
 pub const DAEMON_LINE_BYTES: usize = 64 << 20;
+
+/// Bytes of the headers of one request of the daemon's to our session. A pattern of an ignore file is one header, and counts
+/// with its key and 32 bytes more (RFC 9113, 6.5.2): room for some 200,000 of them.
+pub const SESSION_HEADER_BYTES: u32 = 16 << 20;

@@ -21,6 +21,7 @@ mod faults;
 mod archives;
 mod contexts;
 mod directory;
+mod engine_edges;
 mod failures;
 mod git_source;
 mod harness_tests;

@@ -1,6 +1,7 @@
 //! Promise 3: runs at the same time on one node, and names that somebody else cares for.
 
 use crate::directory::{BUILDERS, destination};
+use crate::harness::closed_list::{OWN, named_by};
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
@@ -64,7 +65,7 @@ fn two_runs_of_the_very_same_image_do_not_take_the_name_from_each_other() {
         let (reference, _) = destination(&format!("same-{builder}"));
         let text = format!("same {builder}");
         let context = Context::with(DOCKERFILE).file("text", &text);
-        // In the cache, so that both get the same id.
+        // What the first run leaves in the cache gives both the same id.
         assert_own(&build(&context, &reference, builder).run(), &text);
         let (first, second) = (build(&context, &reference, builder), build(&context, &reference, builder));
         let gate = first.relay.hold("POST", "/images/*/push");
@@ -158,5 +159,108 @@ fn a_run_with_a_signal_while_its_name_is_set_puts_it_back_too() {
     running.finish().failed(143, "Cancelled", "push");
     assert_eq!(local(&reference), before);
     assert_eq!(Registry::shared().tags(&repository), [""; 0]);
+    engine.docker_ok(&["rmi", &reference]);
+}
+
+#[test]
+fn a_run_with_a_signal_while_it_puts_a_name_back_puts_it_back_all_the_same() {
+    promise!(3, 10);
+    let engine = Engine::shared();
+    let (reference, _) = destination("signal-in-put-back");
+    engine.docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    let context = Context::with(DOCKERFILE).file("text", "put back");
+    let agent = build(&context, &reference, "buildkit");
+    let pushing = agent.relay.hold("POST", "/images/*/push");
+    let running = agent.start();
+    pushing.arrived();
+    let putting_back = running.agent.relay.hold("POST", "/images/*/tag");
+    pushing.open();
+    putting_back.arrived();
+    running.signal(rustix::process::Signal::TERM);
+    running.finish().failed(143, "Cancelled", "push");
+    assert_eq!(local(&reference), before);
+    engine.docker_ok(&["rmi", &reference]);
+}
+
+#[test]
+fn a_name_that_is_pushed_and_kept_is_moved_only_by_a_run_that_succeeds() {
+    promise!(2, 3);
+    let engine = Engine::shared();
+    let (reference, _) = destination("kept-and-pushed");
+    engine.docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    let context = Context::with(DOCKERFILE).file("text", "kept");
+    let agent = || build(&context, &reference, "buildkit").args(&["-t", &reference]);
+    agent().args(&["-d", "127.0.0.1:1/nobody/listens:1", "--push-retries", "0"]).run().ended(53, "PushUnavailable");
+    assert_eq!(local(&reference), before, "a run that failed moved the name");
+    let run = agent().run().ok();
+    assert_eq!(local(&reference).as_deref(), run.document()["image"]["image_id"].as_str());
+    engine.docker_ok(&["rmi", &reference]);
+}
+
+#[test]
+fn runs_that_overlap_leave_what_was_there_before_either() {
+    promise!(3);
+    let engine = Engine::shared();
+    for there_before in [true, false] {
+        let (reference, _) = destination(&format!("overlap-{there_before}"));
+        if there_before {
+            engine.docker_ok(&["tag", base(), &reference]);
+        }
+        let before = local(&reference);
+        let contexts = ["one", "two"].map(|text| Context::with(DOCKERFILE).file("text", format!("overlap {text} {there_before}")));
+        let [first, second] = contexts.each_ref().map(|context| build(context, &reference, "buildkit"));
+        let pushing = first.relay.hold("POST", "/images/*/push");
+        let first = first.start();
+        pushing.arrived();
+        // The first has pushed, and looks at the name to give it back, while the second does its whole job.
+        let giving_back = first.agent.relay.hold("GET", "/images/*/json");
+        pushing.open();
+        giving_back.arrived();
+        assert_own(&second.run(), &format!("overlap two {there_before}"));
+        giving_back.open();
+        assert_own(&first.finish(), &format!("overlap one {there_before}"));
+        assert_eq!(local(&reference), before, "{there_before}");
+        if there_before {
+            engine.docker_ok(&["rmi", &reference]);
+        }
+    }
+}
+
+#[test]
+fn what_was_there_before_a_killed_run_is_put_back_by_the_next() {
+    promise!(2, 3);
+    let engine = Engine::shared();
+    let (reference, _) = destination("killed-put-back");
+    engine.docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    let contexts = ["one", "two"].map(|text| Context::with(DOCKERFILE).file("text", format!("killed {text}")));
+    let [first, second] = contexts.each_ref().map(|context| build(context, &reference, "buildkit"));
+    let pushing = first.relay.hold("POST", "/images/*/push");
+    let first = first.start();
+    pushing.arrived();
+    let killed = first.kill_and_wait();
+    assert_ne!(local(&reference), before);
+    assert_own(&second.run(), "killed two");
+    assert_eq!(local(&reference), before);
+    engine.docker_ok(&["rmi", &reference]);
+    for name in named_by(&killed.calls).iter().filter(|name| name.starts_with(OWN)) {
+        // What a sweep would do.
+        let _ = engine.docker(&["rmi", "--no-prune", name]).output();
+    }
+}
+
+#[test]
+fn a_name_that_points_to_the_very_image_that_is_built_stays() {
+    promise!(3);
+    let engine = Engine::shared();
+    let (reference, _) = destination("rebuilt");
+    let context = Context::with(DOCKERFILE).file("text", "rebuilt");
+    build(&context, &reference, "buildkit").args(&["-t", &reference]).run().ok();
+    let before = local(&reference);
+    assert!(before.is_some());
+    assert_own(&build(&context, &reference, "buildkit").run(), "rebuilt");
+    assert_eq!(local(&reference), before);
     engine.docker_ok(&["rmi", &reference]);
 }

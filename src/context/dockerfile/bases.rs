@@ -30,15 +30,8 @@ const PLATFORM: [&str; 11] = [
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Bases {
     pub images: Vec<Reference>,
-    pub unknown: Vec<Unknown>,
-}
-
-/// An image whose name depends on what only the daemon knows, or that is none.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unknown {
-    /// From 1.
-    pub line: usize,
-    pub written: String,
+    /// There are others: a name depends on what only the daemon knows, or is none.
+    pub unknown: bool,
 }
 
 /// Reads at most `limits::DOCKERFILE_BYTES`; `args` are the build's arguments. All stages count, also those that the
@@ -81,11 +74,11 @@ impl Reader<'_> {
         match instruction.keyword.as_str() {
             "arg" if !self.in_stage => words(&instruction.arguments, self.escape).iter().for_each(|word| self.declare(word)),
             "from" => self.from(instruction),
-            "copy" => instruction.flag("from").for_each(|name| self.used(instruction.line, name)),
+            "copy" => instruction.flag("from").for_each(|name| self.used(name)),
             "run" => {
                 let fields = instruction.flag("mount").flat_map(|mount| mount.split(',')).filter_map(|field| field.split_once('='));
                 for (_, name) in fields.filter(|(key, _)| key.eq_ignore_ascii_case("from")) {
-                    self.used(instruction.line, name);
+                    self.used(name);
                 }
             }
             _ => {}
@@ -116,31 +109,27 @@ impl Reader<'_> {
         let Some(written) = instruction.arguments.split_whitespace().next() else { return };
         match self.expanded(written) {
             Some(name) if self.stages.contains(&name.to_lowercase()) => {}
-            Some(name) => self.image(instruction.line, written, &name),
-            None => self.unknown(instruction.line, written),
+            Some(name) => self.image(&name),
+            None => self.bases.unknown = true,
         }
         self.stages.extend(stage_name(instruction));
     }
 
     /// A stage by name or number, or an image; nothing is expanded here.
-    fn used(&mut self, line: usize, name: &str) {
+    fn used(&mut self, name: &str) {
         let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number && !self.every_stage.contains(&name.to_lowercase()) {
-            self.image(line, name, name);
+            self.image(name);
         }
     }
 
-    fn image(&mut self, line: usize, written: &str, name: &str) {
+    fn image(&mut self, name: &str) {
         match Reference::parse(name) {
             _ if name == "scratch" => {}
             Ok(image) if self.named.insert(image.to_string()) => self.bases.images.push(image),
             Ok(_) => {}
-            Err(_) => self.unknown(line, written),
+            Err(_) => self.bases.unknown = true,
         }
-    }
-
-    fn unknown(&mut self, line: usize, written: &str) {
-        self.bases.unknown.push(Unknown { line, written: written.chars().take(256).collect() });
     }
 }
 
@@ -157,13 +146,12 @@ mod tests {
 
     use super::*;
 
-    /// Images, then `?` and what is unknown with its line.
+    /// Images, then `?` where there are others.
     fn found(dockerfile: &str, args: &[(&str, &str)]) -> String {
         let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let bases = bases(dockerfile.as_bytes(), &args);
         let images = bases.images.iter().map(ToString::to_string);
-        let unknown = bases.unknown.iter().map(|unknown| format!("?{}:{}", unknown.line, unknown.written));
-        images.chain(unknown).collect::<Vec<_>>().join(" ")
+        images.chain(bases.unknown.then(|| "?".to_owned())).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -185,7 +173,7 @@ mod tests {
             ("FROM a.b/c\n#FROM x.y/z\nRUN echo \\\nFROM x.y/z", "a.b/c:latest"),
             ("FROM a.b/c\nENV x=\"FROM y\"\nONBUILD COPY --from=q.r/s a b", "a.b/c:latest"),
             ("\u{feff}FROM a.b/c", "a.b/c:latest"),
-            ("FROM\nFROM Upper/Case:x:y", "?2:Upper/Case:x:y"),
+            ("FROM\nFROM Upper/Case:x:y", "?"),
             ("", ""),
         ];
         for (dockerfile, want) in table {
@@ -202,15 +190,15 @@ mod tests {
         let table = [
             ("ARG V\nFROM a.b/c:${V:-9}", &[][..], "a.b/c:9"),
             ("ARG V\nFROM a.b/c:${V:-9}", &[("V", "7")], "a.b/c:7"),
-            ("FROM a.b/c:$V", &[("V", "7")], "?1:a.b/c:$V"),
+            ("FROM a.b/c:$V", &[("V", "7")], "?"),
             ("ARG V='1 2'\nFROM \"a.b/c\"", &[], "a.b/c:latest"),
-            ("FROM base-$TARGETARCH", &[], "?1:base-$TARGETARCH"),
+            ("FROM base-$TARGETARCH", &[], "?"),
             ("FROM base-$TARGETARCH", &[("TARGETARCH", "arm64")], "docker.io/library/base-arm64:latest"),
-            ("ARG A=$TARGETOS\nFROM a.b/$A", &[], "?2:a.b/$A"),
+            ("ARG A=$TARGETOS\nFROM a.b/$A", &[], "?"),
             ("ARG S=build\nFROM a.b/c AS build\nFROM $S", &[], "a.b/c:latest"),
             ("FROM a.b/c\nARG V=1\nFROM d.e/f:${V:-2}", &[], "a.b/c:latest d.e/f:2"),
-            ("FROM a.b/c\nCOPY --from=$X a b", &[], "a.b/c:latest ?2:$X"),
-            ("ARG A=${B//x/y}\nFROM $A", &[("B", "x")], "?2:$A"),
+            ("FROM a.b/c\nCOPY --from=$X a b", &[], "a.b/c:latest ?"),
+            ("ARG A=${B//x/y}\nFROM $A", &[("B", "x")], "?"),
         ];
         for (dockerfile, args, want) in table {
             assert_eq!(found(dockerfile, args), want, "{dockerfile} {args:?}");
@@ -220,7 +208,7 @@ mod tests {
     #[test]
     fn arguments_that_double_end() {
         let doubling: String = (1..100).fold("ARG A0=xx\n".to_owned(), |text, n| format!("{text}ARG A{n}=$A{}$A{}\n", n - 1, n - 1));
-        assert_eq!(found(&format!("{doubling}FROM $A99"), &[]), "?101:$A99");
+        assert_eq!(found(&format!("{doubling}FROM $A99"), &[]), "?");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The directives at the head of a Dockerfile (BuildKit, frontend/dockerfile/parser/directives.go): `syntax` and `escape`.
 //!
 //! Releases of BuildKit differ in what they take for a `syntax` directive, and a frontend is a program that the daemon
-//! trusts. So there are two questions: what a current BuildKit starts (`syntax`), and what any release might (`every_syntax`).
+//! trusts. So the question is what any release might start.
 
 use std::collections::BTreeSet;
 
@@ -20,18 +20,8 @@ pub struct Syntax {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadJson;
 
-/// What a current BuildKit starts (`DetectSyntax`): the first `# syntax=`, else the first `// syntax=`, else `syntax` of a
-/// JSON object; after a byte order mark and a `#!` line.
-pub fn syntax(dockerfile: &[u8]) -> Option<Syntax> {
-    let (body, line) = body(dockerfile);
-    let commented = ["#", "//"].into_iter().find_map(|comment| {
-        let found = head(body, comment).find(|(key, ..)| key == "syntax");
-        found.map(|(_, value, at)| Syntax { image: first_word(value), line: line + at })
-    });
-    commented.or_else(|| json(body).ok().flatten().map(|image| Syntax { image, line }))
-}
-
-/// Everything that some release of BuildKit takes for the frontend, in the order of the lines; a superset. Releases up to
+/// Everything that some release of BuildKit takes for the frontend, in the order of the lines; a superset. A current one
+/// (`DetectSyntax`) takes the first `# syntax=`, else the first `// syntax=`, else `syntax` of a JSON object. Releases up to
 /// 0.10 let the last one win, took both styles of comment mixed and went on over unknown keys and `#!` lines.
 pub fn every_syntax(dockerfile: &[u8]) -> Result<Vec<Syntax>, BadJson> {
     let (body, line) = body(dockerfile);

@@ -6,8 +6,6 @@ use super::directives::escape;
 /// One instruction.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// The line it begins on, from 1.
-    pub line: usize,
     /// In lower case.
     pub keyword: String,
     /// `--name=value`, before the arguments; without quotes.
@@ -26,14 +24,14 @@ impl Instruction {
 pub fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
     let escape = escape(dockerfile);
     let text = String::from_utf8_lossy(dockerfile.strip_prefix(b"\xef\xbb\xbf").unwrap_or(dockerfile));
-    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r')).zip(1..);
+    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
     let mut found = Vec::new();
-    while let Some((line, number)) = lines.next() {
+    while let Some(line) = lines.next() {
         if is_skipped(line) {
             continue;
         }
         let (mut whole, mut more) = continued(line.trim_start(), escape);
-        while more && let Some((next, _)) = lines.next() {
+        while more && let Some(next) = lines.next() {
             // Comments and blank lines do not end a continued one.
             if !is_skipped(next) {
                 let (part, again) = continued(next, escape);
@@ -41,10 +39,10 @@ pub fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
                 more = again;
             }
         }
-        let instruction = split(&whole, number);
+        let instruction = split(&whole);
         for (name, indented) in here_documents(&instruction) {
             // To its terminator, or to the end: then the daemon refuses it.
-            let _ = lines.by_ref().find(|(line, _)| if indented { line.trim_start_matches('\t') == name } else { *line == name });
+            let _ = lines.by_ref().find(|line| if indented { line.trim_start_matches('\t') == name } else { *line == name });
         }
         found.push(instruction);
     }
@@ -65,7 +63,7 @@ fn continued(line: &str, escape: char) -> (String, bool) {
     }
 }
 
-fn split(line: &str, number: usize) -> Instruction {
+fn split(line: &str) -> Instruction {
     let line = line.trim();
     let (keyword, mut rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let mut flags = Vec::new();
@@ -77,7 +75,7 @@ fn split(line: &str, number: usize) -> Instruction {
         flags.push((name.to_owned(), value.replace(['"', '\''], "")));
         rest = &rest[end..];
     }
-    Instruction { line: number, keyword: keyword.to_lowercase(), flags, arguments: rest.trim().to_owned() }
+    Instruction { keyword: keyword.to_lowercase(), flags, arguments: rest.trim().to_owned() }
 }
 
 /// The names that end the here-documents of an instruction, and whether tabs may stand before them: `<<EOF`, `<<-"EOF"`.

@@ -54,8 +54,8 @@ async fn run<K: Keychain + 'static>(
     let request = client.request(Method::POST, &format!("/build?{query}"));
     let answer = client.send(DOING, request.body(no_body())).await?;
     if !answer.response.status().is_success() {
-        let (_, message) = client::refusal(DOING, answer.response).await;
-        return Err(session.failure().unwrap_or_else(|| diagnose::build(&message, None, None)));
+        let (status, message) = client::refusal(DOING, answer.response).await;
+        return Err(session.failure().unwrap_or_else(|| diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
     let end = client::messages(client, DOING, answer.response, |message| match message {

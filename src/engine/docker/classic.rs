@@ -21,10 +21,14 @@ use crate::model::ImageId;
 use crate::model::keychain::Keychain;
 use crate::model::tree::TreeError;
 use crate::support::clock;
+use crate::support::limits::DOCKERFILE_BYTES;
 
 /// Bytes of the tar on their way, at most: 8 pieces of 64 KiB.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 8;
+
+/// Bytes of the longest line of the builder's own: it repeats a whole instruction.
+const LINE: u64 = DOCKERFILE_BYTES + 64;
 
 pub async fn build<K: Keychain>(
     client: &Client,
@@ -36,6 +40,7 @@ pub async fn build<K: Keychain>(
 ) -> Built {
     let mut story = Story { book: StepBook::new(Arc::clone(events)), current: None, count: 0, code: None, text: String::new() };
     let outcome = run(client, spec, dockerfile, tar, keychain, events, &mut story).await;
+    story.flush();
     story.end_step(outcome.as_ref().err().map(ToString::to_string));
     let (steps, warnings) = story.book.close(story.code);
     Built { outcome, steps, warnings }
@@ -61,8 +66,8 @@ async fn run<K: Keychain>(
     let prefer = |error: EngineError| upload.failure().map_or(error, EngineError::Context);
     let answer = client.send(DOING, request.body(upload.body())).await.map_err(prefer)?;
     if !answer.response.status().is_success() {
-        let (_, message) = client::refusal(DOING, answer.response).await;
-        return Err(prefer(diagnose::build(&message, None, None)));
+        let (status, message) = client::refusal(DOING, answer.response).await;
+        return Err(prefer(diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
     let end = client::messages(client, DOING, answer.response, |message| match message {
@@ -178,7 +183,7 @@ struct Story {
     current: Option<Step>,
     count: usize,
     code: Option<i64>,
-    /// A line that is not whole yet.
+    /// A line that may be the builder's own and is not whole yet; at most [`LINE`] bytes.
     text: String,
 }
 
@@ -191,6 +196,16 @@ impl Story {
         if self.text.ends_with('\n') {
             let line = std::mem::take(&mut self.text);
             self.line(line.trim_end());
+        } else if self.text.len() as u64 > LINE {
+            self.flush();
+        }
+    }
+
+    /// What began like a line of the builder's and is none is a step's.
+    fn flush(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        if !text.is_empty() {
+            self.output(&text);
         }
     }
 
@@ -248,5 +263,58 @@ fn is_bookkeeping(line: &str) -> bool {
                 || line.strip_prefix("Successfully built ").is_some_and(id)
                 || line.starts_with("Successfully tagged podwright-tmp/")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl EventSink for Heard {
+        fn emit(&self, event: Event) {
+            match event {
+                Event::BuildLog(log) => self.0.lock().unwrap().push(log.text),
+                Event::BuildStep(step) if step.completed.is_none() => self.0.lock().unwrap().push(step.name),
+                _ => {}
+            }
+        }
+    }
+
+    fn story() -> (Story, Arc<Heard>) {
+        let heard = Arc::new(Heard::default());
+        let book = StepBook::new(Arc::clone(&heard) as Arc<dyn EventSink>);
+        let mut story = Story { book, current: None, count: 0, code: None, text: String::new() };
+        story.text("Step 1/2 : RUN true");
+        story.text("\n");
+        (story, heard)
+    }
+
+    #[test]
+    fn output_that_begins_like_a_line_of_the_builders_is_passed_on_and_never_piled_up() {
+        for begin in ["Step ", " ---> ", "Successfully "] {
+            let (mut story, heard) = story();
+            let piece = "x".repeat(64 << 10);
+            story.text(begin);
+            for _ in 0..40 {
+                story.text(&piece);
+                assert!(story.text.len() as u64 <= LINE, "{} bytes", story.text.len());
+            }
+            story.flush();
+            story.end_step(None);
+            let told: usize = heard.0.lock().unwrap()[1..].iter().map(String::len).sum();
+            assert_eq!(told, begin.len() + 40 * piece.len());
+        }
+    }
+
+    #[test]
+    fn output_that_stops_within_such_a_line_is_not_lost() {
+        let (mut story, heard) = story();
+        story.text("Step by step");
+        story.flush();
+        story.end_step(None);
+        assert_eq!(*heard.0.lock().unwrap(), ["[1/2] RUN true", "Step by step"]);
     }
 }

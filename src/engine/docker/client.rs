@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Endpoint;
+use super::diagnose;
 use super::messages::{Decoder, Garbled, Message};
 use crate::engine::EngineError;
 use crate::model::keychain::Credential;
@@ -27,8 +28,11 @@ use crate::model::keychain::Credential;
 /// How long a daemon may take to answer a ping.
 const PING: Duration = Duration::from_secs(10);
 
-/// Silence in a stream after which the daemon is asked whether it lives.
+/// Silence after which the daemon is asked whether it lives.
 const SILENCE: Duration = Duration::from_mins(1);
+
+/// How many times in a row it may fail to say so: a node under load is slow, and a build of an hour is worth some patience.
+const MISSES: u32 = 3;
 
 /// An error body is read this far.
 const ERROR_BYTES: usize = 64 << 10;
@@ -51,7 +55,7 @@ pub struct Client {
 /// An answer, and the connection that carries it: dropping both stops what the daemon does for us.
 pub struct Answer {
     pub response: Response<Incoming>,
-    pub connection: AbortOnDropHandle<()>,
+    _connection: AbortOnDropHandle<()>,
 }
 
 impl Client {
@@ -73,8 +77,18 @@ impl Client {
         Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header(http::header::HOST, "docker")
     }
 
-    /// Sends it on a connection of its own and waits for the head of the answer, with no time limit of its own.
+    /// Sends it on a connection of its own and waits for the head of the answer, as long as the daemon lives.
     pub async fn send(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
+        self.while_it_lives(doing, self.exchange(doing, request)).await?
+    }
+
+    /// Waits for what may take an hour; in a silence the daemon itself is asked, on another connection, whether it still lives.
+    async fn while_it_lives<T>(&self, doing: &'static str, waiting: impl Future<Output = T>) -> Result<T, EngineError> {
+        let done = while_alive(waiting, async || self.ping().await.is_ok()).await;
+        done.ok_or(EngineError::Silent { doing, seconds: u64::from(MISSES) * (SILENCE + PING).as_secs() })
+    }
+
+    async fn exchange(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
         let request = request.map_err(|bad| EngineError::Unsupported(format!("a value cannot be sent in an HTTP header: {bad}")))?;
         let stream = self.endpoint.connect().await?;
         let lost = |error: hyper::Error| EngineError::Lost { doing, why: chain(&error) };
@@ -83,7 +97,7 @@ impl Client {
             let _ = connection.with_upgrades().await;
         }));
         let response = sender.send_request(request).await.map_err(lost)?;
-        Ok(Answer { response, connection })
+        Ok(Answer { response, _connection: connection })
     }
 
     /// Sends a small call and reads its whole answer, both within `patience`.
@@ -94,7 +108,7 @@ impl Client {
         request: http::Result<Request<Body>>,
     ) -> Result<(http::response::Parts, Bytes), EngineError> {
         let whole = async {
-            let answer = self.send(doing, request).await?;
+            let answer = self.exchange(doing, request).await?;
             let (head, body) = answer.response.into_parts();
             let bytes = read(doing, body, 8 << 20).await?;
             Ok((head, bytes))
@@ -126,14 +140,26 @@ async fn read(doing: &'static str, body: Incoming, limit: usize) -> Result<Bytes
 }
 
 /// What the daemon said instead of doing it: its JSON `message`, or the text as it is.
-pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (StatusCode, String) {
-    let status = response.status();
+pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (u16, String) {
+    let status = response.status().as_u16();
     let bytes = read(doing, response.into_body(), ERROR_BYTES).await.unwrap_or_default();
     (status, message(&bytes))
 }
 
-/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does. A step
-/// may be silent for an hour: then the daemon itself is asked, on another connection, whether it still lives.
+/// Waits, and asks in each silence; `None` after too many misses in a row.
+async fn while_alive<T>(waiting: impl Future<Output = T>, mut lives: impl AsyncFnMut() -> bool) -> Option<T> {
+    let mut waiting = std::pin::pin!(waiting);
+    let mut missed = 0;
+    while missed < MISSES {
+        if let Ok(done) = tokio::time::timeout(SILENCE, &mut waiting).await {
+            return Some(done);
+        }
+        missed = if lives().await { 0 } else { missed + 1 };
+    }
+    None
+}
+
+/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does.
 pub async fn messages(
     client: &Client,
     doing: &'static str,
@@ -144,14 +170,8 @@ pub async fn messages(
     let mut body = response.into_body();
     let mut decoder = Decoder::default();
     loop {
-        let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
-            Ok(Some(frame)) => frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?,
-            Ok(None) => break,
-            Err(_) => {
-                client.ping().await.map_err(|_| EngineError::Silent { doing, seconds: SILENCE.as_secs() + PING.as_secs() })?;
-                continue;
-            }
-        };
+        let Some(frame) = client.while_it_lives(doing, body.frame()).await? else { break };
+        let frame = frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?;
         for message in decoder.push(frame.data_ref().map_or(&[][..], |data| data)).map_err(garbled)? {
             visit(message)?;
         }
@@ -189,7 +209,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 pub fn from_bollard(doing: &'static str, error: bollard::errors::Error) -> EngineError {
     use bollard::errors::Error;
     match error {
-        Error::DockerResponseServerError { status_code, message } => EngineError::Refused { doing, status: status_code, message },
+        Error::DockerResponseServerError { status_code, message } => diagnose::call(doing, status_code, message),
         Error::RequestTimeoutError => EngineError::Silent { doing, seconds: super::SMALL_CALL.as_secs() },
         other => EngineError::Lost { doing, why: chain(&other) },
     }
@@ -226,5 +246,20 @@ mod tests {
         let back: Value = serde_json::from_slice(&URL_SAFE.decode(header).unwrap()).unwrap();
         assert_eq!(back["password"], "a~~~b???c>>>dÿ");
         assert_eq!(back["serveraddress"], "r:5000");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_may_be_silent_for_long_and_miss_some_pings_but_not_three_in_a_row() {
+        let hour = || tokio::time::sleep(Duration::from_hours(1));
+        let mut pings = 0;
+        let lame = async || {
+            pings += 1;
+            pings % 3 == 0
+        };
+        assert_eq!(while_alive(hour(), lame).await, Some(()));
+        assert!(pings > 50, "{pings}");
+        let begun = tokio::time::Instant::now();
+        assert_eq!(while_alive(hour(), async || false).await, None);
+        assert_eq!(begun.elapsed(), SILENCE * MISSES);
     }
 }

@@ -23,9 +23,6 @@ const UNREACHABLE: &[&str] = &[
     "server misbehaving",
     "unexpected eof",
     "broken pipe",
-    "http response to https client",
-    "x509:",
-    "certificate",
     "service unavailable",
     "bad gateway",
     "gateway time",
@@ -40,11 +37,21 @@ const AUTH: &[&str] =
     &["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password", "authorization failed"];
 const DENIED: &[&str] = &["denied", "forbidden", "insufficient_scope", "immutable", "quota", "read-only", "readonly", "read only"];
 
+/// Nothing that another try would mend.
+const UNTRUSTED: &[&str] = &["http response to https client", "x509:", "certificate"];
+
+/// What a registry says of what it was sent.
+const REFUSED: &[&str] =
+    &["manifest unknown", "manifest invalid", "name unknown", "name invalid", "tag invalid", "digest invalid", "blob unknown"];
+
+const DISK_FULL: &[&str] = &["no space left on device", "disk quota exceeded"];
+
 /// What a sentence about a registry comes to.
 enum Trouble {
     Auth,
     Denied,
     Unreachable,
+    Untrusted,
     Other,
 }
 
@@ -56,6 +63,7 @@ fn trouble(text: &str) -> Trouble {
         Some(408 | 429 | 500..) => Trouble::Unreachable,
         None if has(text, AUTH) => Trouble::Auth,
         None if has(text, DENIED) => Trouble::Denied,
+        None if has(text, UNTRUSTED) => Trouble::Untrusted,
         None if has(text, UNREACHABLE) => Trouble::Unreachable,
         _ => Trouble::Other,
     }
@@ -73,11 +81,39 @@ fn http_status(text: &str) -> Option<u16> {
     after.split(": ").skip(1).find_map(code)
 }
 
+/// A call that the daemon refused with a status, where its words say no more.
+pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
+    match status {
+        _ if has(&message.to_lowercase(), DISK_FULL) => EngineError::DiskFull(message),
+        500.. => EngineError::Lost { doing, why: format!("it answered {status}: {message}") },
+        _ => EngineError::Refused { doing, status, message },
+    }
+}
+
+/// A build that was refused with a status, before anything was streamed.
+pub fn build_call(doing: &'static str, status: u16, message: &str) -> EngineError {
+    match build(message, None, None) {
+        EngineError::BuildRejected(message) if status >= 500 => call(doing, status, message),
+        known => known,
+    }
+}
+
+/// The same for a push, or a look at a registry through the daemon.
+pub fn push_call(doing: &'static str, status: u16, message: &str) -> EngineError {
+    let text = message.to_lowercase();
+    match push(message) {
+        EngineError::PushRejected(message) if status >= 500 && !has(&text, REFUSED) => call(doing, status, message),
+        // Before anything was streamed it is the daemon's own disk.
+        EngineError::PushUnavailable(message) if has(&text, DISK_FULL) => EngineError::DiskFull(message),
+        known => known,
+    }
+}
+
 /// A build that failed. `step` is the name of the step that did; `code` the exit code from `errorDetail`.
 pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineError {
     let text = message.to_lowercase();
     let owned = || message.to_owned();
-    if has(&text, &["no space left on device", "disk quota exceeded"]) {
+    if has(&text, DISK_FULL) {
         return EngineError::DiskFull(owned());
     }
     if let Some(code) = code.or_else(|| exit_code(&text)) {
@@ -111,7 +147,7 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
     ];
     if at_base || has(&text, &of_base) || (has(&text, &["manifest for"]) && text.contains("not found")) {
         return match trouble(&text) {
-            Trouble::Unreachable => EngineError::BaseImageUnavailable(owned()),
+            Trouble::Unreachable | Trouble::Untrusted => EngineError::BaseImageUnavailable(owned()),
             Trouble::Auth | Trouble::Denied | Trouble::Other => EngineError::BaseImageDenied(owned()),
         };
     }
@@ -137,13 +173,15 @@ pub fn push(message: &str) -> EngineError {
     if has(&text, &["does not exist locally", "no such image", "tag does not exist", "not found: does not exist"]) {
         return EngineError::NameMoved(owned());
     }
-    if has(&text, &["no space left on device"]) {
+    // In the stream it may be the registry's disk.
+    if has(&text, DISK_FULL) {
         return EngineError::PushUnavailable(owned());
     }
     match trouble(&text) {
         Trouble::Auth => EngineError::PushAuth(owned()),
         Trouble::Denied => EngineError::PushDenied(owned()),
         Trouble::Unreachable => EngineError::PushUnavailable(owned()),
+        Trouble::Untrusted => EngineError::PushUntrusted(owned()),
         Trouble::Other => EngineError::PushRejected(owned()),
     }
 }
@@ -231,5 +269,33 @@ mod tests {
         for (message, want) in table {
             assert_eq!(push(message).reason(), *want, "{message}");
         }
+    }
+
+    #[test]
+    fn a_status_decides_where_words_do_not() {
+        type Diagnosis = fn(&'static str, u16, &str) -> EngineError;
+        fn plain(doing: &'static str, status: u16, message: &str) -> EngineError {
+            call(doing, status, message.to_owned())
+        }
+        let table: &[(Diagnosis, u16, &str, Reason)] = &[
+            (build_call, 500, "the moon is in the wrong house", Reason::EngineLost),
+            (build_call, 400, "the moon is in the wrong house", Reason::BuildRejected),
+            (build_call, 500, "dockerfile parse error line 2: unknown instruction: FORM", Reason::DockerfileInvalid),
+            (build_call, 500, "write /var/lib/docker/tmp/x: no space left on device", Reason::EngineDiskFull),
+            (push_call, 500, "the moon is in the wrong house", Reason::EngineLost),
+            (push_call, 500, "manifest unknown: manifest unknown", Reason::PushRejected),
+            (push_call, 404, "the moon is in the wrong house", Reason::PushRejected),
+            (push_call, 500, "Get \"https://r:5/v2/\": dial tcp: lookup r: no such host", Reason::PushUnavailable),
+            (push_call, 500, "write /var/lib/docker/x: no space left on device", Reason::EngineDiskFull),
+            (push_call, 404, "An image does not exist locally with the tag: r:5/x", Reason::DigestMismatch),
+            (plain, 500, "write /x: No space left on device", Reason::EngineDiskFull),
+            (plain, 500, "database is locked", Reason::EngineLost),
+            (plain, 409, "conflict: container 1 is using its referenced image 2", Reason::BuildRejected),
+        ];
+        for (diagnosis, status, message, want) in table {
+            assert_eq!(diagnosis("work", *status, message).reason(), *want, "{status} {message}");
+        }
+        let untrusted = push("Get \"https://r:5/v2/\": x509: certificate signed by unknown authority");
+        assert!(matches!(untrusted, EngineError::PushUntrusted(_)) && untrusted.reason() == Reason::PushUnavailable);
     }
 }

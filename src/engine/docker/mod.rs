@@ -6,6 +6,7 @@ mod classic;
 mod client;
 mod connect;
 mod diagnose;
+mod inspect;
 mod logs;
 pub mod messages;
 mod push;
@@ -93,21 +94,12 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError> {
-        const DOING: &str = "inspect an image";
-        let Some(found) = self.small(DOING, self.api.inspect_image(name)).await? else { return Ok(None) };
-        let id = ImageId::parse(&found.id.unwrap_or_default()).map_err(|bad| EngineError::Lost { doing: DOING, why: bad.to_string() })?;
-        let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
-        Ok(Some(LocalImage {
-            id,
-            size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-            platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
-            tags: found.repo_tags.unwrap_or_default(),
-            digests: found.repo_digests.unwrap_or_default(),
-        }))
+        inspect::image(&self.client, name).await
     }
 
-    async fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), EngineError> {
-        let options = TagImageOptionsBuilder::default().repo(&reference.name()).tag(reference.tag()).build();
+    async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         match self.small("tag an image", self.api.tag_image(id.as_str(), Some(options))).await? {
             Some(()) => Ok(()),
             None => Err(EngineError::NameMoved(id.to_string())),

@@ -38,8 +38,8 @@ pub async fn push(
     let request = client.request(Method::POST, &path).header("X-Registry-Auth", auth(reference, credential)).body(no_body());
     let answer = client.send(DOING, request).await?;
     if !answer.response.status().is_success() {
-        let (_, message) = client::refusal(DOING, answer.response).await;
-        return Err(diagnose::push(&message));
+        let (status, message) = client::refusal(DOING, answer.response).await;
+        return Err(diagnose::push_call(DOING, status, &message));
     }
     let mut evidence = None;
     let name = reference.to_string();
@@ -84,7 +84,7 @@ pub async fn distribution(client: &Client, reference: &Reference, credential: Op
     let request = client.request(Method::GET, &path).header("X-Registry-Auth", auth(reference, credential)).body(no_body());
     let (head, body) = client.call(DOING, DISTRIBUTION, request).await?;
     if !head.status.is_success() {
-        return Err(diagnose::push(&client::message(&body)));
+        return Err(diagnose::push_call(DOING, head.status.as_u16(), &client::message(&body)));
     }
     let garbled = |why: String| EngineError::Lost { doing: DOING, why };
     let found: Inspected = serde_json::from_slice(&body).map_err(|bad| garbled(bad.to_string()))?;

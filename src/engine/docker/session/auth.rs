@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
 use super::Ledger;
+use crate::engine::EngineError;
 use crate::engine::docker::credentials_error;
 use crate::model::keychain::{Credential, Keychain};
 use crate::model::reference::HUB;
@@ -45,7 +46,13 @@ impl<K: Keychain + 'static> Auth for Service<K> {
         // An empty user name says that the secret is a refresh token; with nothing at all the daemon goes on anonymously.
         let (username, secret) = match found {
             Some(Credential::Basic { username, password }) => (username, password.expose_secret().to_owned()),
-            Some(Credential::Identity(token) | Credential::Bearer(token)) => (String::new(), token.expose_secret().to_owned()),
+            Some(Credential::Identity(token)) => (String::new(), token.expose_secret().to_owned()),
+            Some(Credential::Bearer(_)) => {
+                let message = "a registrytoken is of no use to BuildKit, which asks for its tokens by itself: \
+                    give username and password or an identitytoken, or use builder: classic";
+                self.ledger.fail(EngineError::Credentials { host: host.to_owned(), message: message.to_owned() });
+                return Err(Status::unauthenticated("the credential cannot be used"));
+            }
             None => Default::default(),
         };
         Ok(Response::new(CredentialsResponse { username, secret }))

@@ -119,10 +119,10 @@ async fn answer(view: Arc<View>, ledger: Arc<Ledger>, mut incoming: Streaming<Pa
 }
 
 /// A failure of ours: kept for the run's own report, and told to the daemon so that it stops.
-pub fn refuse(ledger: &Ledger, error: TreeError) -> Status {
+pub fn refuse(ledger: &Ledger, error: EngineError) -> Status {
     let status = Status::aborted(error.to_string());
-    if !matches!(error, TreeError::Abandoned) {
-        ledger.fail(EngineError::Context(error));
+    if !matches!(error, EngineError::Context(TreeError::Abandoned)) {
+        ledger.fail(error);
     }
     status
 }

@@ -8,27 +8,27 @@ mod filesync;
 mod serve;
 mod wire;
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use bollard::health::health_check_response::ServingStatus;
 use bollard::health::health_server::{Health, HealthServer};
 use bollard::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use http::Method;
 use http::header::{CONNECTION, UPGRADE};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::service::TowerToHyperService;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::Server;
-use tonic::transport::server::Connected;
+use tonic::service::Routes;
 
 use super::client::{self, Client, no_body};
+use super::diagnose;
 use crate::engine::EngineError;
 use crate::event::ContextSent;
 use crate::model::keychain::Keychain;
 use crate::model::tree::SourceTree;
+use crate::support::limits::SESSION_HEADER_BYTES;
 
 /// What the daemon may ask for.
 pub struct Served {
@@ -39,12 +39,11 @@ pub struct Served {
 
 const METHODS: [&str; 4] = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", auth::CREDENTIALS, filesync::DIFF_COPY];
 
-/// An open session. Dropping it ends every call the daemon has under way with us.
+/// An open session. Dropping it closes its connection, and so ends every call the daemon has under way with us.
 pub struct Session {
     id: String,
     ledger: Arc<Ledger>,
     _connection: AbortOnDropHandle<()>,
-    _server: AbortOnDropHandle<()>,
 }
 
 /// What the services did, and what went wrong on our side.
@@ -97,20 +96,30 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
     let status = answer.response.status();
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
         let (status, message) = client::refusal(DOING, answer.response).await;
-        return Err(EngineError::Refused { doing: DOING, status: status.as_u16(), message });
+        return Err(match status {
+            // Docker itself lets in everybody who may open its socket: this is somebody before it.
+            401 | 403 | 405 => EngineError::SessionRefused { status, message },
+            _ => diagnose::call(DOING, status, message),
+        });
     }
     let lost = |error: hyper::Error| EngineError::Lost { doing: DOING, why: client::chain(&error) };
-    let io = Hijacked(TokioIo::new(hyper::upgrade::on(answer.response).await.map_err(lost)?));
+    let io = hyper::upgrade::on(answer.response).await.map_err(lost)?;
     let ledger = Arc::new(Ledger::default());
-    let router = Server::builder()
-        .add_service(HealthServer::new(AlwaysServing))
+    let routes = Routes::new(HealthServer::new(AlwaysServing))
         .add_service(auth::service(keychain, Arc::clone(&ledger)))
         .add_service(filesync::service(served, Arc::clone(&ledger)));
-    let incoming = futures_util::stream::once(std::future::ready(Ok::<_, std::io::Error>(io)));
-    let task = AbortOnDropHandle::new(tokio::spawn(async move {
-        let _ = router.serve_with_incoming(incoming).await;
-    }));
-    Ok(Session { id, ledger, _connection: answer.connection, _server: task })
+    Ok(Session { id, ledger, _connection: serve(io, routes) })
+}
+
+/// Serves over a connection, which the task owns: ending the one ends the other. An ignore file arrives as headers, one for
+/// each pattern.
+fn serve(io: impl Read + Write + Send + Unpin + 'static, routes: Routes) -> AbortOnDropHandle<()> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server.max_header_list_size(SESSION_HEADER_BYTES);
+    let connection = server.serve_connection(io, TowerToHyperService::new(routes.prepare()));
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let _ = connection.await;
+    }))
 }
 
 /// While the session is open it serves.
@@ -133,39 +142,39 @@ impl Health for AlwaysServing {
     }
 }
 
-/// The hijacked connection, as tonic wants one.
-struct Hijacked(TokioIo<Upgraded>);
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-impl Connected for Hijacked {
-    type ConnectInfo = ();
+    use super::*;
 
-    fn connect_info(&self) {}
-}
+    /// What an HTTP/2 client says first (RFC 9113, 3.4), with empty settings.
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-impl AsyncRead for Hijacked {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Hijacked {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    #[tokio::test]
+    async fn a_session_that_is_dropped_closes_its_connection() {
+        let (mut daemon, ours) = tokio::io::duplex(1 << 16);
+        let session = serve(TokioIo::new(ours), Routes::new(HealthServer::new(AlwaysServing)));
+        daemon.write_all(HELLO).await.unwrap();
+        assert!(daemon.read(&mut [0; 1024]).await.unwrap() > 0, "it answers");
+        drop(session);
+        tokio::time::timeout(std::time::Duration::from_secs(5), daemon.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    #[tokio::test]
+    async fn a_request_may_have_as_many_headers_as_an_ignore_file_has_patterns() {
+        let (daemon, ours) = tokio::io::duplex(1 << 20);
+        let _session = serve(TokioIo::new(ours), Routes::new(HealthServer::new(AlwaysServing)));
+        let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(daemon)).await;
+        let (mut sender, connection) = shaken.unwrap();
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let mut request = Request::post("http://session/grpc.health.v1.Health/None");
+        for number in 0..5_000 {
+            request = request.header("exclude-patterns", format!("generated/module-{number:05}/**/*.class"));
+        }
+        let answer = sender.send_request(request.body(no_body()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "gRPC puts its own status into a trailer");
     }
 }

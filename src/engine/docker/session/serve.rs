@@ -1,11 +1,10 @@
 //! The work behind one FileSync stream: a thread that walks and announces, and some that read the bodies asked for.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -14,10 +13,12 @@ use tonic::metadata::MetadataMap;
 use super::filesync::refuse;
 use super::wire::{Packet, Stat};
 use super::{Ledger, Served};
-use crate::event::{ContextSent, LargeFile};
+use crate::engine::EngineError;
+use crate::event::ContextSent;
 use crate::model::TreePath;
 use crate::model::tree::{BodyKey, Entry, Kind, SourceTree, TreeError, Walk};
-use crate::support::selection::{BadSelection, Below, Links, Selection, Wanted};
+use crate::model::visible::{self, FirstNames};
+use crate::support::selection::{BadSelection, Links, Selection, Wanted};
 
 /// Packets that travel together.
 pub type Batch = Vec<Packet>;
@@ -29,8 +30,6 @@ const PIECE: usize = 64 << 10;
 const STATS: usize = 256;
 /// Threads that read bodies.
 const READERS: usize = 2;
-/// How many of the largest files are named in the event.
-const LARGEST: usize = 10;
 
 /// A body that was announced and not asked for yet.
 struct Offer {
@@ -43,7 +42,8 @@ struct Offer {
 pub struct View {
     tree: Arc<dyn SourceTree>,
     selection: Selection,
-    /// By number; nothing where there is no body to ask for.
+    /// By number; nothing where there is no body to ask for. The daemon may ask until its FIN, in any order: some 150 bytes for
+    /// each entry that is announced, and so as many as the limit on a source's entries allows.
     offers: Mutex<Vec<Option<Offer>>>,
     sent: Mutex<ContextSent>,
     /// Whether it is the context, and not a look at the Dockerfile.
@@ -52,12 +52,12 @@ pub struct View {
 
 impl View {
     /// From the request's metadata (moby/buildkit, session/filesync/filesync.go).
-    pub fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, TreeError> {
+    pub fn of(served: &Served, metadata: &MetadataMap) -> Result<Self, EngineError> {
         let name = values(metadata, "dir-name").into_iter().next().unwrap_or_default();
         let (tree, is_context) = match name.as_slice() {
             b"context" => (&served.context, true),
             b"dockerfile" => (&served.dockerfile, false),
-            other => return Err(TreeError::Damaged(format!("the daemon asks for a tree named {:?}", String::from_utf8_lossy(other)))),
+            other => return Err(EngineError::Surprise(format!("a tree named {:?}", String::from_utf8_lossy(other)))),
         };
         let wanted = Wanted {
             include: values(metadata, "include-patterns"),
@@ -65,8 +65,11 @@ impl View {
             follow: values(metadata, "followpaths"),
         };
         let selection = Selection::new(wanted, &TreeLinks(tree.as_ref())).map_err(|bad| match bad {
-            BadSelection::Tree(error) => error,
-            other => TreeError::Damaged(other.to_string()),
+            BadSelection::Tree(error) => EngineError::Context(error),
+            // The sources of its COPY lines.
+            BadSelection::Include(pattern) => EngineError::DockerfileInvalid(format!("a source of COPY or ADD: {pattern}")),
+            BadSelection::Exclude(pattern) => EngineError::Surprise(format!("a context without what matches {pattern}")),
+            links @ BadSelection::TooManyLinks => EngineError::Context(TreeError::refused(&TreePath::root(), links.to_string())),
         })?;
         Ok(Self { tree: Arc::clone(tree), selection, offers: Mutex::default(), sent: Mutex::default(), is_context })
     }
@@ -90,11 +93,18 @@ impl View {
     }
 }
 
-/// All values of a key; `<key>-encoded: 1` says that they are percent-encoded.
+/// All values of a key; `<key>-encoded: 1` says that they went through Go's `url.QueryEscape`, which BuildKit does as soon as
+/// one of them is not ASCII (session/filesync/filesync.go, `encodeStringForHeader`).
 fn values(metadata: &MetadataMap, key: &str) -> Vec<Vec<u8>> {
     let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|value| value == "1");
     let raw = metadata.get_all(key).into_iter().map(|value| value.as_encoded_bytes().to_vec());
-    if encoded { raw.map(|value| percent_decode_str(&String::from_utf8_lossy(&value)).collect()).collect() } else { raw.collect() }
+    if encoded { raw.map(query_unescape).collect() } else { raw.collect() }
+}
+
+/// A space is a plus, and a plus is `%2B`.
+fn query_unescape(mut value: Vec<u8>) -> Vec<u8> {
+    value.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
+    percent_decode(&value).collect()
 }
 
 /// The tree, as the follower of links sees it.
@@ -160,7 +170,7 @@ impl Workers {
 }
 
 /// Runs a thread's work and tells its failure to the daemon and to the ledger.
-fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), TreeError>) {
+fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), EngineError>) {
     if let Err(error) = work() {
         let _ = batches.blocking_send(Err(refuse(ledger, error)));
     }
@@ -174,53 +184,33 @@ fn send(batches: &Batches, batch: &mut Batch) -> Result<(), TreeError> {
 }
 
 /// Announces every entry that is wanted, in order.
-fn announce(view: &View, batches: &Batches) -> Result<(), TreeError> {
-    let mut walk = view.selection.walk();
+fn announce(view: &View, batches: &Batches) -> Result<(), EngineError> {
     let mut batch = Batch::with_capacity(STATS);
-    let mut ready: Vec<Entry> = Vec::new();
-    let mut first_names: HashMap<u64, TreePath> = HashMap::new();
-    let (mut offered, mut announced) = (0, 0);
-    view.tree.walk(&mut |entry| {
-        let path = entry.path.clone();
-        let below = walk.offer(path.as_bytes(), entry.is_directory(), entry, &mut ready);
-        offered += 1;
-        announced += ready.len() as u64;
-        for entry in ready.drain(..) {
-            batch.push(offer(view, &entry, &mut first_names)?);
-        }
-        if batch.len() >= STATS {
-            send(batches, &mut batch)?;
-        }
-        Ok(if below == Below::Skip { Walk::Skip } else { Walk::Enter })
+    let mut first_names = FirstNames::default();
+    let counted = visible::walk(view.tree.as_ref(), &view.selection, &mut |entry| {
+        batch.push(offer(view, entry, &mut first_names)?);
+        if batch.len() >= STATS { send(batches, &mut batch) } else { Ok(()) }
     })?;
     batch.push(Packet::stat(None));
     let mut sent = view.sent();
-    (sent.entries, sent.ignored) = (announced, offered - announced);
+    (sent.entries, sent.ignored) = (counted.shown, counted.left_out);
     drop(sent);
-    send(batches, &mut batch)
+    Ok(send(batches, &mut batch)?)
 }
 
 /// The announcement of one entry, whose body can be asked for from now on.
-fn offer(view: &View, entry: &Entry, first_names: &mut HashMap<u64, TreePath>) -> Result<Packet, TreeError> {
-    let mut first = None;
-    let mut offer = None;
-    match entry.kind {
+fn offer(view: &View, entry: &Entry, first_names: &mut FirstNames) -> Result<Packet, TreeError> {
+    let offer = match entry.kind {
         Kind::Other(what) => return Err(TreeError::refused(&entry.path, format!("a {what} has no place in an image"))),
-        Kind::File { size, link } => {
-            first = first_names.get(&link).map(|path| path.as_bytes().to_vec());
-            if link != 0 && first.is_none() {
-                first_names.insert(link, entry.path.clone());
-            }
-            offer = Some(Offer { path: entry.path.clone(), key: entry.key, size });
-        }
-        Kind::Directory | Kind::Symlink { .. } => {}
-    }
+        Kind::File { size, .. } => Some(Offer { path: entry.path.clone(), key: entry.key, size }),
+        Kind::Directory | Kind::Symlink { .. } => None,
+    };
     view.offers().push(offer);
-    Ok(Packet::stat(Some(Stat::of(entry, first))))
+    Ok(Packet::stat(Some(Stat::of(entry, first_names.before(entry)))))
 }
 
 /// Reads the bodies that were asked for, as they are asked for, small ones several to a batch.
-fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver<u32>) -> Result<(), TreeError> {
+fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver<u32>) -> Result<(), EngineError> {
     let mut batch = Batch::new();
     let mut bytes = 0;
     loop {
@@ -236,14 +226,9 @@ fn read_bodies(view: &View, batches: &Batches, asked: &std::sync::mpsc::Receiver
             }
         };
         let offer = usize::try_from(id).ok().and_then(|index| view.offers().get_mut(index).and_then(Option::take));
-        let offer =
-            offer.ok_or_else(|| TreeError::Damaged(format!("the daemon asks for body {id}, which was never announced or sent before")))?;
+        let offer = offer.ok_or_else(|| EngineError::Surprise(format!("body {id}, which was never announced, or was sent before")))?;
         bytes += body(view, id, &offer, batches, &mut batch)?;
-        let mut sent = view.sent();
-        sent.files += 1;
-        sent.bytes += offer.size;
-        remember(&mut sent.largest, &offer);
-        drop(sent);
+        view.sent().body(&offer.path, offer.size);
         if bytes >= PIECE as u64 || batch.len() >= STATS {
             bytes = 0;
             send(batches, &mut batch)?;
@@ -269,10 +254,19 @@ fn body(view: &View, id: u32, offer: &Offer, batches: &Batches, batch: &mut Batc
     Ok(offer.size.min(PIECE as u64))
 }
 
-fn remember(largest: &mut Vec<LargeFile>, offer: &Offer) {
-    let position = largest.partition_point(|file| file.bytes >= offer.size);
-    if position < LARGEST {
-        largest.insert(position, LargeFile { path: offer.path.display(), bytes: offer.size });
-        largest.truncate(LARGEST);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_decoded_as_go_encodes_it() {
+        let mut metadata = MetadataMap::new();
+        for value in ["%C3%9Cbung+1%2Fa%2Bb", "plain"] {
+            metadata.append("exclude-patterns", value.parse().unwrap());
+        }
+        metadata.insert("exclude-patterns-encoded", "1".parse().unwrap());
+        metadata.insert("followpaths", "a+b %20".parse().unwrap());
+        assert_eq!(values(&metadata, "exclude-patterns"), ["Übung 1/a+b".as_bytes(), b"plain"]);
+        assert_eq!(values(&metadata, "followpaths"), [b"a+b %20"], "what is not said to be encoded is not");
     }
 }

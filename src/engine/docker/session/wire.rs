@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::model::TreePath;
 use crate::model::tree::{Entry, Kind};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -71,11 +72,12 @@ impl Packet {
 
 impl Stat {
     /// `first` is the name under which a hard link's body was announced already.
-    pub fn of(entry: &Entry, first: Option<Vec<u8>>) -> Self {
-        let (kind, linkname) = match &entry.kind {
-            Kind::Directory => (GO_DIR, Vec::new()),
-            Kind::Symlink { target } => (GO_SYMLINK, target.clone()),
-            _ => (0, first.unwrap_or_default()),
+    pub fn of(entry: &Entry, first: Option<TreePath>) -> Self {
+        // As the daemon finds them on its disk (fsutil, stat.go): what differs from there is written again at each build.
+        let (kind, linkname, size) = match &entry.kind {
+            Kind::Directory => (GO_DIR, Vec::new(), 0),
+            Kind::Symlink { target } => (GO_SYMLINK, target.clone(), target.len() as u64),
+            _ => (0, first.unwrap_or_default().as_bytes().to_vec(), entry.size()),
         };
         let bit = |unix: u32, go: u32| if entry.mode & unix == 0 { 0 } else { go };
         let special = bit(0o4000, GO_SETUID) | bit(0o2000, GO_SETGID) | bit(0o1000, GO_STICKY);
@@ -84,9 +86,29 @@ impl Stat {
             mode: kind | special | (entry.mode & 0o777),
             uid: 0,
             gid: 0,
-            size: i64::try_from(entry.size()).unwrap_or(i64::MAX),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
             mod_time: entry.modified.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(entry.modified.nanos)),
             linkname,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tree::{BodyKey, Time};
+
+    #[test]
+    fn sizes_are_what_the_daemon_sees_on_its_disk() {
+        let stat = |kind, first: Option<&str>| {
+            let entry =
+                Entry { path: TreePath::parse(b"a").unwrap(), kind, mode: 0o644, modified: Time::default(), key: BodyKey::default() };
+            let stat = Stat::of(&entry, first.map(|name| TreePath::parse(name.as_bytes()).unwrap()));
+            (stat.size, String::from_utf8(stat.linkname).unwrap())
+        };
+        assert_eq!(stat(Kind::Symlink { target: b"to/there".to_vec() }, None), (8, "to/there".into()));
+        assert_eq!(stat(Kind::File { size: 5, link: 1 }, None), (5, String::new()));
+        assert_eq!(stat(Kind::File { size: 5, link: 1 }, Some("first")), (5, "first".into()));
+        assert_eq!(stat(Kind::Directory, None), (0, String::new()));
     }
 }

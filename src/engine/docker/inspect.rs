@@ -1,0 +1,49 @@
+//! What the daemon knows of an image (Engine API reference, "Inspect an image"). bollard leaves out the parent.
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::SMALL_CALL;
+use super::client::{self, Client, no_body};
+use super::diagnose;
+use crate::engine::{EngineError, LocalImage};
+use crate::model::ImageId;
+
+/// An engine leaves out what it has nothing to say about, or says `null`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    parent: Option<String>,
+    size: Option<u64>,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
+}
+
+/// `None` where there is no such image.
+pub async fn image(client: &Client, name: &str) -> Result<Option<LocalImage>, EngineError> {
+    const DOING: &str = "inspect an image";
+    let request = client.request(Method::GET, &format!("/images/{name}/json")).body(no_body());
+    let (head, body) = client.call(DOING, SMALL_CALL, request).await?;
+    match head.status {
+        StatusCode::NOT_FOUND => return Ok(None),
+        status if !status.is_success() => {
+            return Err(diagnose::call(DOING, status.as_u16(), client::message(&body)));
+        }
+        _ => {}
+    }
+    let garbled = |why: String| EngineError::Lost { doing: DOING, why };
+    let found: Inspected = serde_json::from_slice(&body).map_err(|bad| garbled(bad.to_string()))?;
+    let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
+    Ok(Some(LocalImage {
+        id: ImageId::parse(&found.id).map_err(|bad| garbled(bad.to_string()))?,
+        parent: found.parent.and_then(|parent| ImageId::parse(&parent).ok()),
+        size: found.size.unwrap_or_default(),
+        platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
+        tags: found.repo_tags.unwrap_or_default(),
+        digests: found.repo_digests.unwrap_or_default(),
+    }))
+}
