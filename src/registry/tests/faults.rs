@@ -202,6 +202,17 @@ async fn plain_http_is_for_the_loopback_or_where_it_is_allowed() {
     assert!(tunnel.asked().iter().any(|asked| asked.line.starts_with("CONNECT registry.example.com:5000")));
 }
 
+#[tokio::test]
+async fn an_allowed_registry_is_asked_over_http_where_nobody_listens_for_https() {
+    // This machine's own address outside the loopback: nobody listens on its port 443, and for its port 80 a proxy answers.
+    let web = Fake::start(|_, stream| respond(stream, "200 OK", &[("Content-Type", OCI)], image().as_bytes()));
+    let proxy = ProxySettings::new(Some(&web.host), None, None).unwrap();
+    let options = Options { net: net::Settings { proxy, ..net::Settings::default() }, ..Options::default() };
+    let error = read("0.0.0.0", None, options.clone()).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+    assert!(read("0.0.0.0", None, Options { plain_http: vec!["0.0.0.0".into()], ..options }).await.is_ok());
+}
+
 #[test]
 fn a_manifest_has_one_meaning_or_none() {
     let reference = Reference::parse("a.b/c:1").unwrap();

@@ -73,3 +73,48 @@ impl<K: Keychain + 'static> Auth for Service<K> {
         Err(Status::unimplemented("the daemon fetches its tokens itself"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::engine::EngineError;
+    use crate::model::{Classified, Reason, Reference};
+
+    struct One(Credential);
+
+    impl Keychain for One {
+        type Error = EngineError;
+
+        fn resolve(&self, _: &Reference) -> Result<Option<Credential>, EngineError> {
+            Ok(None)
+        }
+
+        fn for_host(&self, host: &str) -> Result<Option<Credential>, EngineError> {
+            Ok((host == HUB).then(|| self.0.clone()))
+        }
+
+        fn hosts(&self) -> Result<Vec<String>, EngineError> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// What BuildKit is answered for Docker Hub, and what the run is told.
+    async fn answer(credential: Credential) -> (Option<(String, String)>, Option<Reason>) {
+        let service = Service { keychain: Arc::new(One(credential)), ledger: Arc::default() };
+        let asked = CredentialsRequest { host: "registry-1.docker.io".into() };
+        let answer = service.credentials(Request::new(asked)).await.ok().map(Response::into_inner);
+        let failure = service.ledger.failure.lock().unwrap().take();
+        (answer.map(|answer| (answer.username, answer.secret)), failure.map(|error| error.reason()))
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_is_handed_out_and_a_bearer_token_never_as_one() {
+        let secret = || SecretString::from("s");
+        let pair = |user: &str| Some((user.to_owned(), "s".to_owned()));
+        assert_eq!(answer(Credential::Basic { username: "u".into(), password: secret() }).await, (pair("u"), None));
+        assert_eq!(answer(Credential::Identity(secret())).await, (pair(""), None));
+        assert_eq!(answer(Credential::Bearer(secret())).await, (None, Some(Reason::SecretInvalid)));
+    }
+}
