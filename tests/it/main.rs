@@ -24,6 +24,8 @@ mod directory;
 mod failures;
 mod git_source;
 mod harness_tests;
+mod ignoring;
+mod one_node;
 mod outputs;
 mod own_image;
 mod races;
