@@ -123,7 +123,7 @@ impl Running {
     }
 
     /// The next event that fits; those before it are kept, and an end before it fails the test.
-    pub fn event(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
+    pub fn event(&mut self, mut fits: impl FnMut(&Event) -> bool) -> Event {
         loop {
             match self.lines.recv_timeout(PATIENCE.saturating_sub(self.started.elapsed())) {
                 Ok(line) => {
