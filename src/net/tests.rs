@@ -237,17 +237,17 @@ fn failures_are_told_apart() {
     assert!(matches!(&error, NetError::Connect { cause, .. } if cause.0.contains("refused")), "{error:?}");
     let error = run(client(&[]).send(Request::get(Url::parse("http://no-such-host.invalid/").unwrap()))).unwrap_err();
     assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
-    let silent = Server::plain(|_, _| {
-        std::thread::sleep(Duration::from_secs(20));
+    let silent = Server::plain(|asked, _| {
+        asked.silence();
         Ok(())
     });
     let quick = |settings: &mut Settings| settings.timeouts.connect = Duration::from_millis(300);
     let error = run(client_with(&[], quick).send(Request::get(silent.at("/")))).unwrap_err();
     assert!(matches!(error, NetError::Timeout { wait: Wait::FirstByte, .. }), "{error:?}");
-    let stalls = Server::plain(|_, out| {
+    let stalls = Server::plain(|asked, out| {
         out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")?;
         out.flush()?;
-        std::thread::sleep(Duration::from_secs(20));
+        asked.silence();
         Ok(())
     });
     let error = run(async { client(&[]).send(Request::get(stalls.at("/"))).await.unwrap().bytes(1000).await }).unwrap_err();
@@ -320,7 +320,7 @@ fn a_blocking_body_is_whole_or_an_error() {
         "/stall" => {
             out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome")?;
             out.flush()?;
-            std::thread::sleep(Duration::from_secs(20));
+            asked.silence();
             Ok(())
         }
         _ => answer(out, 200, &[], &sent),

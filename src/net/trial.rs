@@ -1,9 +1,11 @@
 //! For tests only: a server over real sockets, with or without TLS, that remembers what it was asked.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -17,6 +19,7 @@ pub struct Asked {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    over: Arc<AtomicBool>,
 }
 
 impl Asked {
@@ -32,14 +35,36 @@ impl Asked {
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
+
+    /// Says nothing more while the server is there, for at most 30 s.
+    pub fn silence(&self) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while !self.over.load(Ordering::Relaxed) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 type Handler = dyn Fn(&Asked, &mut dyn Write) -> io::Result<()> + Send + Sync;
 
-/// Runs until the process ends; every request is a connection of its own.
+/// Runs until it is dropped, and with it every connection: what its handler holds is gone then. Every request is a connection
+/// of its own.
 pub struct Server {
     pub url: Url,
     log: Arc<Mutex<Vec<Asked>>>,
+    over: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        // Whoever waits for a connection looks again when one comes.
+        let woken = TcpStream::connect(("127.0.0.1", self.url.port().unwrap_or_default()));
+        if let (Ok(_), Some(accepting)) = (woken, self.accepting.take()) {
+            let _ = accepting.join();
+        }
+    }
 }
 
 impl Server {
@@ -56,14 +81,25 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = Url::parse(&format!("{scheme}://127.0.0.1:{}/", listener.local_addr().unwrap().port())).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&log);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (tls, handler, seen) = (tls.clone(), Arc::clone(&handler), Arc::clone(&seen));
-                thread::spawn(move || serve(stream, tls, &*handler, &seen));
+        let over = Arc::new(AtomicBool::new(false));
+        let (seen, ending) = (Arc::clone(&log), Arc::clone(&over));
+        let accepting = thread::spawn(move || {
+            let mut connections = Vec::new();
+            for stream in listener.incoming().flatten().take_while(|_| !ending.load(Ordering::Relaxed)) {
+                let (tls, handler, seen, over) = (tls.clone(), Arc::clone(&handler), Arc::clone(&seen), Arc::clone(&ending));
+                let (twin, end) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+                let connection = thread::spawn(move || {
+                    serve(stream, tls, &*handler, &seen, &over);
+                    let _ = end.shutdown(Shutdown::Both);
+                });
+                connections.push((twin, connection));
+            }
+            for (stream, connection) in connections {
+                let _ = stream.shutdown(Shutdown::Both);
+                let _ = connection.join();
             }
         });
-        Self { url, log }
+        Self { url, log, over, accepting: Some(accepting) }
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -75,19 +111,22 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, handler: &Handler, log: &Mutex<Vec<Asked>>) {
+fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, handler: &Handler, log: &Mutex<Vec<Asked>>, over: &Arc<AtomicBool>) {
     let _ = match tls {
-        None => exchange(stream, handler, log).map(|_| ()),
-        Some(config) => exchange(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), handler, log).and_then(|mut stream| {
-            stream.conn.send_close_notify();
-            stream.flush()
-        }),
+        None => exchange(stream, handler, log, over).map(|_| ()),
+        Some(config) => {
+            let stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+            exchange(stream, handler, log, over).and_then(|mut stream| {
+                stream.conn.send_close_notify();
+                stream.flush()
+            })
+        }
     };
 }
 
-fn exchange<S: Read + Write>(stream: S, handler: &Handler, log: &Mutex<Vec<Asked>>) -> io::Result<S> {
+fn exchange<S: Read + Write>(stream: S, handler: &Handler, log: &Mutex<Vec<Asked>>, over: &Arc<AtomicBool>) -> io::Result<S> {
     let mut reader = BufReader::new(stream);
-    let asked = parse(&mut reader)?;
+    let asked = parse(&mut reader, over)?;
     log.lock().unwrap().push(asked.clone());
     let mut stream = reader.into_inner();
     let answered = handler(&asked, &mut stream);
@@ -95,7 +134,7 @@ fn exchange<S: Read + Write>(stream: S, handler: &Handler, log: &Mutex<Vec<Asked
     answered.map(|()| stream)
 }
 
-fn parse(reader: &mut impl BufRead) -> io::Result<Asked> {
+fn parse(reader: &mut impl BufRead, over: &Arc<AtomicBool>) -> io::Result<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace();
@@ -113,7 +152,7 @@ fn parse(reader: &mut impl BufRead) -> io::Result<Asked> {
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Asked { method, target, headers, body })
+    Ok(Asked { method, target, headers, body, over: Arc::clone(over) })
 }
 
 /// A whole answer.

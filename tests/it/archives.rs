@@ -13,7 +13,7 @@ use crate::faults::Faulty;
 use crate::harness::prelude::*;
 
 /// A directory as an archive, below a directory of its own as release tarballs are.
-fn tarball(context: &Context, gzip: bool) -> Vec<u8> {
+pub fn tarball(context: &Context, gzip: bool) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     builder.follow_symlinks(false);
     builder.append_dir_all("web-1.0", context.path()).unwrap();
@@ -81,7 +81,8 @@ fn an_archive_that_breaks_off_is_no_archive() {
     promise!(4);
     let bytes = tarball(&context(), true);
     let run = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&bytes[..bytes.len() / 2]).run();
-    assert!(matches!(run.code, 24 | 25), "{}", run.story());
+    let run = run.failed(24, "SourceIntegrity", "fetch");
+    assert!(run.words().contains("ends in the middle"), "{}", run.words());
     assert_eq!(run.count("POST", "/build"), 0);
 
     let server = GitServer::start(&GitDemands::default());
@@ -90,7 +91,30 @@ fn an_archive_that_breaks_off_is_no_archive() {
     faulty.relay.rule(usize::MAX, "GET", "/files/web.tgz", crate::harness::rule::Act::CutAnswer { after: 600 });
     let url = format!("http://{}/files/web.tgz", faulty.host());
     let run = Agent::build().args(&["--no-push", "--archive", &url, "--allow", "plain-http"]).run();
-    run.failed(23, "SourceUnavailable", "fetch");
+    let run = run.failed(23, "SourceUnavailable", "fetch");
+    assert_eq!(faulty.relay.count("GET", "/files/web.tgz"), 3, "{}", run.story());
+    assert_eq!(run.count("POST", "/build"), 0);
+}
+
+#[test]
+fn a_token_in_a_url_stays_in_the_request() {
+    promise!(6);
+    let canary = Canary::token("token in a query");
+    let bytes = tarball(&context(), true);
+    let server = GitServer::start(&GitDemands::default());
+    let url = server.file("web.tgz", &bytes);
+    let (reference, _) = destination("archive-token");
+    for builder in BUILDERS {
+        let signed = format!("{url}?X-Amz-Signature={}", canary.value);
+        let agent = Agent::build().args(&["-d", &reference, "--builder", builder, "--archive", &signed, "--strip-components", "1"]);
+        agent.args(&["--allow", "plain-http"]).canary(&canary).run().ok();
+    }
+    let missing = format!("{}?X-Amz-Signature={}", url.replace("web.tgz", "wob.tgz"), canary.value);
+    let run = Agent::build().args(&["--no-push", "--archive", &missing, "--allow", "plain-http"]).canary(&canary).run();
+    let run = run.failed(20, "SourceNotFound", "fetch");
+    assert!(run.words().contains("wob.tgz"), "{}", run.words());
+    let requests = server.requests();
+    assert!(requests.iter().all(|line| line.contains(&canary.value)), "{requests:#?}");
 }
 
 #[test]
@@ -162,51 +186,8 @@ fn a_bomb_meets_the_limit_that_names_itself() {
     assert!(run.words().contains("compressionRatio"), "{}", run.words());
 }
 
-#[test]
-fn a_workspace_that_is_missing_or_read_only_is_said_where_one_is_needed() {
-    promise!(9);
-    for workspace in [Workspace::Missing, Workspace::ReadOnly] {
-        let agent = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&tarball(&context(), false));
-        let run = agent.workspace(workspace).run().failed(10, "RequestInvalid", "prepare");
-        assert!(run.words().contains("/workspace"), "{}", run.words());
-    }
-}
-
-#[test]
-fn a_full_workspace_is_said() {
-    promise!(9);
-    let big = Context::new().file("Dockerfile", "FROM scratch\nCOPY . /\n").file("big", vec![b'x'; 4 << 20]);
-    let agent = Agent::build().args(&["--no-push", "--archive", "-"]).stdin(&tarball(&big, false));
-    let run = agent.workspace(Workspace::Small("1m")).run().failed(27, "WorkspaceFull", "fetch");
-    assert!(run.words().contains("/workspace"), "{}", run.words());
-}
-
-#[test]
-fn memory_does_not_grow_with_the_input() {
-    promise!(8);
-    let size = 256 << 20;
-    for builder in BUILDERS {
-        let context = Context::with("FROM BASE\nCOPY big /\n");
-        random_file(&context.path().join("big"), size);
-        let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder]).run().ok();
-        assert!(run.rss_kib < 48 << 10, "{builder}: {} KiB for {size} bytes", run.rss_kib);
-        std::fs::remove_file(context.path().join("big")).unwrap();
-    }
-}
-
 /// Bytes that no compression makes small.
-fn random_file(path: &Path, size: u64) {
+pub fn random_file(path: &Path, size: u64) {
     let source = File::open("/dev/urandom").unwrap();
     std::io::copy(&mut std::io::Read::take(source, size), &mut File::create(path).unwrap()).unwrap();
-}
-
-#[test]
-fn the_request_may_come_from_the_environment() {
-    let context = context();
-    let agent = Agent::command(&["build", "--progress", "json"]).readable(context.path(), "/src");
-    let request = r#"{"apiVersion": "podwright/v1", "source": {"directory": "/src"}, "push": "none", "workspace": "/workspace"}"#;
-    agent.env("PODWRIGHT_REQUEST", request).run().ok();
-    let agent = Agent::command(&["build", "--progress", "json"]).readable(context.path(), "/src");
-    let run = agent.env("PODWRIGHT_REQUEST", request).env("PODWRIGHT_DESTINATIONN", "x").run();
-    run.failed(10, "RequestInvalid", "prepare");
 }

@@ -1,5 +1,4 @@
-//! What reaches the image is what Docker's own command would have put there: nasty and generated trees, ignore rules, inline
-//! Dockerfiles, and what one node keeps of one source for another.
+//! What reaches the image is what Docker's own command would have put there: nasty and generated trees, whole projects.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +18,8 @@ use crate::harness::image::Files;
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
-const COPY_ALL: &str = "FROM BASE\nCOPY . /src\n";
+/// A Dockerfile that puts the whole context into `/src`.
+pub const COPY_ALL: &str = "FROM BASE\nCOPY . /src\n";
 
 /// What Docker's own command makes of a directory: `/src` of the image.
 pub fn reference(context: &Path, name: &str, builder: &str, more: &[&str]) -> Files {
@@ -41,12 +41,12 @@ pub fn ours(agent: Agent, name: &str, builder: &str) -> (Run, Files) {
     (run, files)
 }
 
-fn of_directory(context: &Path) -> Agent {
+pub fn of_directory(context: &Path) -> Agent {
     Agent::build().directory(context).args(&["--no-cache"])
 }
 
 /// What each builder makes of a directory, which is one image: the classic one's, then BuildKit's.
-fn by_both(context: &Context, name: &str, more: &[&str]) -> [Files; 2] {
+pub fn by_both(context: &Context, name: &str, more: &[&str]) -> [Files; 2] {
     let made = BUILDERS.map(|builder| ours(of_directory(context.path()).args(more), name, builder).1);
     let [classic, buildkit] = made.each_ref().map(|files| {
         let mut files = files.clone();
@@ -59,7 +59,7 @@ fn by_both(context: &Context, name: &str, more: &[&str]) -> [Files; 2] {
 }
 
 /// Both builders make of a directory what Docker's command makes of it with the same builder; and one image, both.
-fn assert_as_docker(context: &Context, name: &str, ours_more: &[&str], reference_more: &[&str]) -> Files {
+pub fn assert_as_docker(context: &Context, name: &str, ours_more: &[&str], reference_more: &[&str]) -> Files {
     let [classic, buildkit] = by_both(context, name, ours_more);
     for (builder, made) in BUILDERS.iter().zip([&classic, &buildkit]) {
         let wanted = reference(context.path(), name, builder, reference_more);
@@ -211,141 +211,6 @@ fn generated_trees_reach_the_image_as_by_dockers_own_command() {
     assert!(count("file") > 60 && count("dir") > 60 && count("link") > 10, "{} {} {}", count("file"), count("dir"), count("link"));
 }
 
-/// A tree for rules to choose from.
-fn chosen_from(dockerfile: &str, rules: &str) -> Context {
-    let paths = [
-        "keep",
-        "keeper",
-        "other",
-        "a.o",
-        "sub/b.o",
-        "sub/deep/c.o",
-        "sub/c",
-        "dir/x",
-        "dir/y",
-        "dir/below/z",
-        "rooted",
-        "sub/rooted",
-        "trailing",
-        "gone/back",
-        "gone/away",
-        "docs/a.md",
-        "docs/b.txt",
-        "x1.txt",
-        "x2.txt",
-        "x10.txt",
-        "#hash",
-        "only/me.o",
-        "ü/naïve",
-    ];
-    let tree =
-        Context::new().file(dockerfile, COPY_ALL.replace("BASE", base())).file(".dockerignore", rules).dir("hollow").dir("keeping/hollow");
-    paths.into_iter().fold(tree, |tree, path| tree.file(path, path))
-}
-
-#[test]
-fn ignore_rules_mean_what_they_mean_to_dockers_own_command() {
-    // The rules, and what must and what must not be there: so that the oracle is held to something too.
-    let table: &[(&str, &str, &[&str], &[&str])] = &[
-        (
-            "mixed",
-            "# a comment\n\n  # and one more\n**/*.o\ndir/*\n!dir/x\n/rooted\ntrailing   \n  docs/../docs/*.md\ngone\n!gone/back\nx?.txt\n./sub/deep\n",
-            &["Dockerfile", ".dockerignore", "dir/x", "sub/rooted", "gone/back", "x10.txt", "#hash", "only", "docs/b.txt"],
-            &["a.o", "sub/b.o", "dir/y", "dir/below", "rooted", "trailing", "gone/away", "x1.txt", "docs/a.md", "sub/deep"],
-        ),
-        ("one", "*\n!keep\n", &["keep"], &["keeper", "Dockerfile", ".dockerignore", "sub"]),
-        ("some", "*\n!keep*\n!dir\ndir/below\n", &["keep", "keeper", "dir/y", "keeping/hollow"], &["dir/below", "docs"]),
-        (
-            "last",
-            "!keep\nkeep\nsub\n!sub/deep\nsub/deep/c.o\n**/z\nhollow/\n",
-            &["sub/deep", "dir/below", "keeping/hollow"],
-            &["keep", "sub/c", "sub/deep/c.o", "hollow"],
-        ),
-        ("itself", ".dockerignore\nDockerfile\n", &["keep"], &[".dockerignore", "Dockerfile"]),
-        ("dockerfile", "Dockerfile\nü\n[x]1.txt\n\\#hash\n", &["keep", ".dockerignore"], &["Dockerfile", "ü", "x1.txt", "#hash"]),
-        ("all", "**\n!only\n", &["only/me.o"], &["keep", "Dockerfile"]),
-        ("windows", "\u{feff}*.o\r\nkeep\r\n", &["keeper", "sub/b.o"], &["a.o", "keep"]),
-    ];
-    for (name, rules, there, gone) in table {
-        let files = assert_as_docker(&chosen_from("Dockerfile", rules), &format!("ignore-{name}"), &[], &[]);
-        for path in *there {
-            assert!(files.contains_key(path.as_bytes()), "{name}: {path} is missing");
-        }
-        for path in *gone {
-            assert!(!files.contains_key(path.as_bytes()), "{name}: {path} is there");
-        }
-    }
-}
-
-/// Docker's command, of 20.10 and for the classic builder, does not look into an ignored directory that no pattern names.
-#[test]
-fn what_a_pattern_brings_back_from_an_ignored_directory_is_there_with_both_builders() {
-    let tree = chosen_from("Dockerfile", "*\n!**/*.md\n!*/deep\n");
-    let [_, made] = by_both(&tree, "brought-back", &[]);
-    if !Engine::shared().version.starts_with("20.10.") {
-        let wanted = reference(tree.path(), "brought-back", "buildkit", &[]);
-        assert_same(&made, &wanted, "ours | docker's");
-    }
-    assert!(made.contains_key(&b"docs/a.md"[..]) && made.contains_key(&b"sub/deep/c.o"[..]) && !made.contains_key(&b"sub/c"[..]));
-}
-
-#[test]
-fn a_dockerfile_in_a_directory_that_is_ignored_is_used_and_not_seen() {
-    for (name, rules) in [("seen", "docker\n*.o\n"), ("unseen", "docker\n.dockerignore\n")] {
-        let tree = chosen_from("docker/Dockerfile", rules);
-        let file = tree.path().join("docker/Dockerfile");
-        let name = format!("docker-dir-{name}");
-        for builder in BUILDERS {
-            let mut wanted = reference(tree.path(), &name, builder, &["-f", file.to_str().unwrap()]);
-            let (_, mut made) = ours(of_directory(tree.path()).args(&["-f", "docker/Dockerfile"]), &name, builder);
-            if builder == "classic" {
-                // This daemon takes the Dockerfile away and leaves its directory, which has to be there for the daemon to find it.
-                for files in [&mut wanted, &mut made] {
-                    files.remove(&b"docker"[..]);
-                }
-            }
-            assert_same(&made, &wanted, &format!("{name}, {builder}: ours | docker's"));
-            assert!(!made.keys().any(|path| path.starts_with(b"docker")), "{made:?}");
-        }
-    }
-}
-
-#[test]
-fn the_ignore_file_beside_the_dockerfile_beats_the_one_at_the_root() {
-    let tree = chosen_from("Dockerfile", "keep\n").file("Dockerfile.dockerignore", "dir\n");
-    let wanted = reference(tree.path(), "beside", "buildkit", &[]);
-    assert!(wanted.contains_key(&b"keep"[..]) && !wanted.contains_key(&b"dir"[..]), "the oracle");
-    // Docker's command knows this file with BuildKit only: the classic builder is held to the same image.
-    for builder in BUILDERS {
-        let (_, made) = ours(of_directory(tree.path()), "beside", builder);
-        assert_same(&made, &wanted, builder);
-    }
-}
-
-#[test]
-fn an_inline_dockerfile_is_never_seen_by_copy() {
-    let text = COPY_ALL.replace("BASE", base());
-    // Where the source has a Dockerfile of its own, that one is a file like any other.
-    let plain = Context::new().file("a/b", "1").file("Dockerfile", "FROM no-such-image\n");
-    let ignoring =
-        Context::new().file("a/b", "1").file("secret", "2").file("Dockerfile", "x").file(".dockerignore", "secret\n.dockerignore\n");
-    let elsewhere = Context::new().file("asked-for", &text);
-    let file = elsewhere.path().join("asked-for");
-    for (name, tree, want) in [("inline", &plain, 3), ("inline-ignoring", &ignoring, 3)] {
-        let files = assert_as_docker(tree, name, &["--inline-dockerfile", &text], &["-f", file.to_str().unwrap()]);
-        assert_eq!(files.len(), want, "{files:?}");
-    }
-}
-
-#[test]
-fn an_inline_dockerfile_alone_has_an_empty_context() {
-    let text = COPY_ALL.replace("BASE", base());
-    for builder in BUILDERS {
-        let (_, files) = ours(Agent::build().args(&["--inline-dockerfile", &text]), "inline-alone", builder);
-        assert!(files.is_empty(), "{builder}: {files:?}");
-    }
-}
-
 #[test]
 fn a_tarball_is_built_as_dockers_own_command_builds_what_it_unpacks_to() {
     promise!(1, 4);
@@ -367,59 +232,6 @@ fn a_tarball_is_built_as_dockers_own_command_builds_what_it_unpacks_to() {
             }
         }
     }
-}
-
-/// Gives everything below a directory one time, so that nothing but the bytes tells two trees apart.
-fn at_one_time(context: &Context) {
-    succeeded(Command::new("find").arg(context.path()).args(["-exec", "touch", "-h", "-d", "2024-02-29T12:00:00Z", "{}", "+"]));
-}
-
-#[test]
-fn two_sources_that_look_alike_never_mix_on_one_node() {
-    promise!(3);
-    let trees = ["one", "two"].map(|text| {
-        let tree = Context::with(COPY_ALL).file("a", text).file("dir/b", text);
-        at_one_time(&tree);
-        (tree, text)
-    });
-    // In turns, so that each finds the other's files on the node.
-    for (number, (tree, text)) in trees.iter().chain(&trees).enumerate() {
-        let (_, files) = ours(Agent::build().directory(tree.path()), &format!("alike-{number}"), "buildkit");
-        assert_same(&files, &on_disk(tree.path()), text);
-        let tar = Command::new("tar").arg("-cf-").arg("-C").arg(tree.path()).arg(".").output().unwrap().stdout;
-        let (_, files) = ours(Agent::build().stdin(&tar).args(&["--archive", "-"]), &format!("alike-tar-{number}"), "buildkit");
-        assert_same(&files, &on_disk(tree.path()), &format!("{text}, archived"));
-    }
-}
-
-#[test]
-fn a_volume_that_is_made_anew_is_another_source() {
-    promise!(3);
-    let tree = Context::with(COPY_ALL);
-    for (number, text) in ["one", "two"].iter().enumerate() {
-        // File systems give the number of a removed directory to the next one.
-        let dockerfile = fs::read(tree.path().join("Dockerfile")).unwrap();
-        fs::remove_dir_all(tree.path()).unwrap();
-        fs::create_dir(tree.path()).unwrap();
-        let anew = Context(tree.path().to_owned()).file("Dockerfile", dockerfile).file("a", text);
-        at_one_time(&anew);
-        let (_, files) = ours(Agent::build().directory(anew.path()), &format!("anew-{number}"), "buildkit");
-        assert_same(&files, &on_disk(anew.path()), text);
-    }
-}
-
-#[test]
-fn of_a_source_that_is_built_again_only_what_changed_is_sent() {
-    let tree =
-        (0..60).fold(Context::with(COPY_ALL), |tree, number| tree.file(format!("dir{}/file{number}", number % 7), number.to_string()));
-    let sent = |run: &Run| run.events_named("context.sent")[0].data["files"].as_u64().unwrap();
-    let (first, _) = ours(Agent::build().directory(tree.path()), "again-1", "buildkit");
-    assert!(sent(&first) >= 60, "{}", first.story());
-    let tree = tree.file("dir3/file3", "changed");
-    let (second, files) = ours(Agent::build().directory(tree.path()), "again-2", "buildkit");
-    assert_same(&files, &on_disk(tree.path()), "the second");
-    // The file, and the Dockerfile, which is asked for by itself.
-    assert!(sent(&second) <= 3, "{} files were sent again", sent(&second));
 }
 
 /// A project of at least 5,000 files: the one that PODWRIGHT_TEST_TREE names, or one that is made up.

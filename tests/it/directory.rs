@@ -87,36 +87,6 @@ fn no_process_is_started() {
 }
 
 #[test]
-fn both_builders_make_what_dockers_own_command_makes() {
-    let context = Context::with("FROM BASE\nCOPY . /src\n")
-        .file("plain", "1")
-        .file("run.sh", "#!/bin/sh\n")
-        .mode("run.sh", 0o755)
-        .file("secret.txt", "x")
-        .mode("secret.txt", 0o600)
-        .file("deep/er/file with spaces", "2")
-        .file("ünïcode/naïve", "3")
-        .file("skip/me", "4")
-        .file("skip/not-me", "5")
-        .file(".dockerignore", "skip/*\n!skip/not-me\n")
-        .link("link", "deep/er")
-        .link("dangling", "/nowhere");
-    let engine = Engine::shared();
-    for builder in BUILDERS {
-        let tag = format!("reference-{builder}:1");
-        let container = UnderWay::enter();
-        engine.reference_build(context.path(), &tag, builder, &[]);
-        let reference = Image::on_engine(engine, &tag);
-        engine.docker_ok(&["rmi", &tag]);
-        drop(container);
-        let (destination, _) = destination(&format!("reference-{builder}"));
-        let run = Agent::build().directory(context.path()).args(&["-d", &destination, "--builder", builder, "--no-cache"]).run().ok();
-        let ours = Image::in_registry(Registry::shared(), run.digest());
-        assert_same(&ours.below("src"), &reference.below("src"), builder);
-    }
-}
-
-#[test]
 fn no_push_means_no_registry_is_touched() {
     promise!(5, 7);
     let context = Context::with("FROM BASE\nRUN true\n");

@@ -11,40 +11,12 @@ use crate::directory::{BUILDERS, destination};
 use crate::faults::Faulty;
 use crate::harness::git::{Repository, git};
 use crate::harness::prelude::*;
+use crate::harness::run::Run;
 
 const PLAIN: [&str; 2] = ["--allow", "plain-http"];
 
 #[test]
-fn a_branch_a_tag_and_a_commit_are_built_as_a_clone_has_them() {
-    promise!(4);
-    let server = GitServer::start(&GitDemands::default());
-    let repository = server.repository("web");
-    let dockerfile = format!("FROM {}\nCOPY . /src\n", base());
-    repository.write("Dockerfile", &dockerfile).write("text", "old").write("run.sh", "#!/bin/sh\n");
-    fs::set_permissions(repository.dir.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-    let old = repository.commit("old");
-    repository.git(&["tag", "-a", "v1", "-m", "v1"]);
-    repository.write("text", "new");
-    let new = repository.commit("new");
-
-    let url = server.url(&repository);
-    for (number, (reference, commit, text)) in
-        [("main", &new, "new"), ("v1", &old, "old"), ("refs/heads/main", &new, "new")].iter().enumerate()
-    {
-        let (destination, _) = destination(&format!("git-{number}"));
-        let run = Agent::build().args(&["--git", &url, "--ref", reference, "-d", &destination]).args(&PLAIN).run().ok();
-        assert_eq!(run.document()["source"]["commit"], **commit);
-        let image = Image::in_registry(Registry::shared(), run.digest());
-        assert!(image.holds("src/text", text.as_bytes()), "{reference}");
-        let files = image.below("src");
-        assert_eq!(files[&b"run.sh"[..]].mode, 0o755);
-        assert!(!files.contains_key(&b".git"[..]), "the repository's own files are in the context");
-        assert_eq!(image.label("org.opencontainers.image.revision"), Some(commit.as_str()));
-    }
-}
-
-#[test]
-fn what_is_not_there_is_said_by_its_own_reason() {
+fn what_is_not_there_is_said_by_its_own_reason_and_named() {
     promise!(4);
     let server = GitServer::start(&GitDemands::default());
     let repository = server.repository("web");
@@ -52,32 +24,39 @@ fn what_is_not_there_is_said_by_its_own_reason() {
     repository.commit("first");
     let url = server.url(&repository);
     let build = |url: &str, reference: &str| Agent::build().args(&["--no-push", "--git", url, "--ref", reference]).args(&PLAIN).run();
-    build(&url, "no-such-branch").failed(22, "RevisionNotFound", "fetch");
-    build(&url.replace("/web/", "/wob/"), "main").failed(20, "SourceNotFound", "fetch");
+    let named = |run: Run, part: &str| assert!(run.words().contains(part), "{part} is not in: {}", run.words());
+    named(build(&url, "no-such-branch").failed(22, "RevisionNotFound", "fetch"), "no-such-branch");
+    let wrong = url.replace("/web/", "/wob/");
+    named(build(&wrong, "main").failed(20, "SourceNotFound", "fetch"), &wrong);
     let nobody = format!("http://127.0.0.1:{}/x.git", crate::harness::process::new_port());
-    build(&nobody, "main").failed(23, "SourceUnavailable", "fetch");
-    Agent::build().args(&["--no-push", "--git", &url]).run().failed(13, "NotPermitted", "prepare");
+    named(build(&nobody, "main").failed(23, "SourceUnavailable", "fetch"), &nobody);
+    named(Agent::build().args(&["--no-push", "--git", &url]).run().failed(13, "NotPermitted", "prepare"), "plain-http");
 }
 
 #[test]
 fn a_login_goes_to_its_server_over_tls_and_nowhere_else() {
     promise!(6);
     let canary = Canary::new("password");
-    let server = GitServer::start(&GitDemands { login: Some(("ada", &canary.value)), tls: true });
+    let server = GitServer::start(&GitDemands { login: Some(("ada", &canary.value)), tls: true, ..GitDemands::default() });
     let repository = server.repository("web");
     repository.write("Dockerfile", "FROM scratch\nCOPY . /\n").write("text", "private");
     repository.commit("first");
-    let ca = fs::read_to_string(&server.tls.as_ref().unwrap().ca).unwrap();
-    let url = server.url(&repository);
-    let secret = |password: &str| {
-        let agent = Agent::build().args(&["--no-push", "--git", &url]).canary(&canary);
-        agent.secret_dir("--source-secret", "/secrets/git", &[("username", "ada"), ("password", password), ("ca.crt", &ca)])
+    let (ca, url) = (server.ca(), server.url(&repository));
+    let build = |url: &str, files: &[(&str, &str)]| {
+        let (reference, _) = destination("git-login");
+        Agent::build().args(&["-d", &reference, "--git", url]).secret_dir("--source-secret", "/secrets/git", files).canary(&canary).run()
     };
-    secret(&canary.value).run().ok();
-    secret("something else").run().failed(21, "SourceAuth", "fetch");
-    let untrusted = Agent::build().args(&["--no-push", "--git", &url]).canary(&canary);
-    let run = untrusted.secret_dir("--source-secret", "/secrets/git", &[("username", "ada"), ("password", &canary.value)]).run();
-    assert_ne!(run.code, 0, "an unknown authority was trusted");
+    build(&url, &[("username", "ada"), ("password", &canary.value), ("ca.crt", &ca)]).ok();
+    let wrong = Canary::new("wrong password");
+    build(&url, &[("username", "ada"), ("password", &wrong.value), ("ca.crt", &ca)]).failed(21, "SourceAuth", "fetch");
+    // By an authority that nobody named.
+    let run = build(&url, &[("username", "ada"), ("password", &canary.value)]).failed(23, "SourceUnavailable", "fetch");
+    assert!(run.words().contains("ca.crt"), "{}", run.words());
+    let mut in_url = url::Url::parse(&url).unwrap();
+    in_url.set_username("ada").unwrap();
+    in_url.set_password(Some(&canary.value)).unwrap();
+    let run = build(in_url.as_str(), &[("ca.crt", &ca)]).ok();
+    assert_eq!(run.document()["source"]["url"], url);
     let requests = server.requests();
     let refused = requests.iter().filter(|line| line.contains(" 401 ")).count();
     assert!(refused <= 6, "a refused login is tried without end: {requests:#?}");
@@ -86,34 +65,41 @@ fn a_login_goes_to_its_server_over_tls_and_nowhere_else() {
 #[test]
 fn a_redirect_to_another_host_takes_no_credentials_along() {
     promise!(6);
-    let canary = Canary::token("password");
-    let target = Faulty::alone();
-    target.relay.answer(usize::MAX, "GET", "/*", 404, "");
-    let server = Faulty::alone();
-    let location = format!("http://127.0.0.1:{}/stolen/info/refs?service=git-upload-pack", target.port);
-    server.relay.answer_with(usize::MAX, "GET", "/web.git/*", 302, &[("location", &location)], "");
-    let url = format!("http://{}/web.git", server.host());
-    let agent = Agent::build().args(&["--no-push", "--git", &url]).args(&PLAIN).canary(&canary);
-    let run = agent.secret_dir("--source-secret", "/secrets/git", &[("username", "ada"), ("password", &canary.value)]).run();
-    assert_ne!(run.code, 0);
-    for call in target.relay.calls().iter().chain(&server.relay.calls()) {
-        assert_eq!(call.header("authorization"), None, "credentials over plain http, to {}", call.path);
-    }
+    let canary = Canary::new("password");
+    let trap = GitServer::start(&GitDemands { tls: true, ..GitDemands::default() });
+    let repository = trap.repository("web");
+    repository.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    repository.commit("first");
+    let server = GitServer::start(&GitDemands { login: Some(("ada", &canary.value)), tls: true, sends_on_to: Some(&trap) });
+    let url = server.url(&repository);
+    let both = format!("{}{}", server.ca(), trap.ca());
+    let agent = Agent::build().args(&["--no-push", "--git", &url]);
+    agent.secret_dir("--source-secret", "/secrets/git", &[("username", "ada"), ("password", &canary.value), ("ca.crt", &both)]).run().ok();
+    let sent_on = server.requests();
+    assert!(sent_on.iter().any(|line| line.contains(" 301 ada Basic ")), "the login never reached its own server: {sent_on:#?}");
+    let trapped = trap.requests();
+    assert!(trapped.iter().any(|line| line.starts_with("POST /git/web/.git/git-upload-pack 200")), "nobody came: {trapped:#?}");
+    assert!(trapped.iter().all(|line| line.ends_with(" - -")), "a credential came along: {trapped:#?}");
 }
 
 #[test]
-fn a_server_that_breaks_off_is_tried_again_and_a_bounded_number_of_times() {
-    let server = GitServer::start(&GitDemands::default());
-    let repository = server.repository("web");
-    repository.write("Dockerfile", "FROM scratch\nCOPY . /\n");
-    repository.commit("first");
-    let faulty = Faulty::before(server.port());
-    faulty.unavailable(usize::MAX, "GET", "/git/web/.git/info/refs");
+fn a_server_that_keeps_failing_is_tried_three_times_and_its_last_words_are_told() {
+    promise!(8);
+    let faulty = Faulty::alone();
+    let path = "/git/web/.git/info/refs";
+    for (times, status, words) in [(1, 503, "the first words"), (1, 502, "the second words"), (usize::MAX, 500, "the last words")] {
+        faulty.relay.answer_with(times, "GET", path, status, &[("content-type", "text/plain")], words);
+    }
     let url = format!("http://{}/git/web/.git", faulty.host());
     let run = Agent::build().args(&["--no-push", "--git", &url]).args(&PLAIN).run();
-    run.failed(23, "SourceUnavailable", "fetch");
-    let attempts = faulty.relay.count("GET", "/git/web/.git/info/refs");
-    assert!((1..=10).contains(&attempts), "{attempts} attempts");
+    let run = run.failed(23, "SourceUnavailable", "fetch");
+    assert_eq!(faulty.relay.count("GET", path), 3, "{}", run.story());
+    assert!(run.words().contains("500") && run.words().contains("the last words"), "{}", run.words());
+    let said: Vec<_> = run.events_named("notice").iter().map(|notice| notice.data["message"].as_str().unwrap().to_owned()).collect();
+    for (number, (status, words)) in [("503", "the first words"), ("502", "the second words")].iter().enumerate() {
+        let told = |text: &String| text.contains(&format!("try {} of 3", number + 1)) && text.contains(status) && text.contains(words);
+        assert_eq!(said.iter().filter(|text| told(text)).count(), 1, "{said:#?}");
+    }
 }
 
 /// What `git clone` makes of a repository, at a commit of it, without the repository's own files.
@@ -200,6 +186,8 @@ fn a_branch_a_tag_and_a_commit_alone_are_each_what_a_checkout_of_them_is() {
             ours(Agent::build().args(&["--git", &url]).args(arguments).args(&PLAIN), &format!("git-ref-{number}"), "buildkit");
         assert_eq!(run.document()["source"]["commit"], commit, "{arguments:?}");
         assert_same(&made, &wanted, &format!("{arguments:?}"));
+        let image = Image::in_registry(Registry::shared(), run.digest());
+        assert_eq!(image.label("org.opencontainers.image.revision"), Some(commit), "{arguments:?}");
     };
     // One after the other on one node: none is given the files of the one before.
     check("1", &["--ref", "main"], &new);
@@ -207,12 +195,13 @@ fn a_branch_a_tag_and_a_commit_alone_are_each_what_a_checkout_of_them_is() {
     check("3", &["--ref", "light"], &old);
     check("4", &["--ref", "v1", "--commit", &old], &old);
     check("5", &["--commit", &side], &side);
+    check("6", &["--ref", "refs/heads/main"], &new);
     // No ref leads there by itself: once where the server gives any commit, and once where it does not.
     repository.git(&["tag", "-d", "light", "v1"]);
     repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "true"]);
-    check("6", &["--commit", &old], &old);
-    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "false"]);
     check("7", &["--commit", &old], &old);
+    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "false"]);
+    check("8", &["--commit", &old], &old);
 }
 
 #[test]

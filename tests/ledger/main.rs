@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let engines: BTreeSet<&str> = lines.iter().filter_map(|line| line["engine"].as_str()).collect();
     let mut gaps = exit_codes(&lines);
+    gaps.extend(strangers(&lines));
     gaps.extend(promises(&lines, &engines));
     for gap in &gaps {
         println!("MISSING: {gap}");
@@ -60,6 +61,18 @@ fn exit_codes(lines: &[Value]) -> Vec<String> {
         }
     }
     gaps
+}
+
+/// Runs whose code and reason are not of one row. Of a command line that nobody understands there is no event to give a reason.
+fn strangers(lines: &[Value]) -> Vec<String> {
+    let known = |code: i64, reason: Option<&str>| match reason {
+        None => code == 0 || code == i64::from(Reason::Usage.code()),
+        Some(name) => Reason::all().any(|reason| reason.name() == name && i64::from(reason.code()) == code),
+    };
+    let pairs: BTreeSet<(i64, Option<&str>)> =
+        lines.iter().filter(|line| line["kind"] == "run").map(|line| (line["code"].as_i64().unwrap(), line["reason"].as_str())).collect();
+    let wrong = pairs.into_iter().filter(|(code, reason)| !known(*code, *reason));
+    wrong.map(|(code, reason)| format!("a run ended with {code} and {reason:?}, which is no row of the table")).collect()
 }
 
 /// Promise, test, engine.

@@ -125,6 +125,8 @@ pub fn backend(repo: &Repo, asked: &Asked, out: &mut dyn Write) -> io::Result<()
     }
     write!(out, "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     let sent = pour(&mut reader, out);
+    // Where the client has gone, git must not wait for somebody to read.
+    drop(reader);
     child.wait()?;
     sent
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::canary::Canary;
+use super::canary::{self, Canary};
 use super::closed_list::CLOSED_LIST;
 use super::engine::Engine;
 use super::relay::Relay;
@@ -127,11 +127,12 @@ impl Agent {
         self
     }
 
-    /// A secret directory as Kubernetes mounts it, readable by the agent alone. Everything in it is watched for leaks.
+    /// A secret directory as Kubernetes mounts it, readable by the agent alone. Every secret in it is watched for leaks.
     pub fn secret_dir(mut self, flag: &str, target: &str, files: &[(&str, &str)]) -> Self {
         let dir = self.dir.join(target.trim_start_matches('/').replace('/', "-"));
         fs::create_dir(&dir).unwrap();
         for (name, content) in files {
+            self.canaries.extend(canary::in_secret_file(name, content));
             let path = dir.join(name);
             fs::write(&path, content).unwrap();
             chown(&path, Some(UID), Some(UID)).unwrap();
@@ -187,6 +188,12 @@ impl Agent {
     pub fn without_descriptors(mut self, closed: &'static str) -> Self {
         self.closed = closed;
         self
+    }
+
+    /// Whether it was told to leave a result file and a termination message where the harness looks for them.
+    pub(super) fn reports(&self) -> bool {
+        let told = |flag, path| self.arguments.windows(2).any(|pair| pair == [flag, path]);
+        told("--result-file", "/out/result.json") && told("--termination-message", "/out/termination")
     }
 
     /// Whether its events can be had whole.

@@ -5,25 +5,25 @@ use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A secret that can be recognised anywhere.
 #[derive(Clone, Debug)]
 pub struct Canary {
-    pub name: &'static str,
+    pub name: String,
     pub value: String,
 }
 
 impl Canary {
     /// Random each time, with characters that every encoding writes differently.
-    pub fn new(name: &'static str) -> Self {
-        Self { name, value: format!("c{:016x}\"+/ä>{:08x}", getrandom::u64().unwrap(), getrandom::u32().unwrap()) }
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), value: format!("c{:016x}\"+/ä>{:08x}", getrandom::u64().unwrap(), getrandom::u32().unwrap()) }
     }
 
     /// One without symbols, for places that take a token only.
-    pub fn token(name: &'static str) -> Self {
-        Self { name, value: format!("t{:016x}{:016x}", getrandom::u64().unwrap(), getrandom::u64().unwrap()) }
+    pub fn token(name: &str) -> Self {
+        Self { name: name.to_owned(), value: format!("t{:016x}{:016x}", getrandom::u64().unwrap(), getrandom::u64().unwrap()) }
     }
 
     /// What to search for, with the form's name.
@@ -58,6 +58,26 @@ impl Canary {
         forms.sort_by(|a, b| a.1.cmp(&b.1));
         forms.dedup_by(|a, b| a.1 == b.1);
         forms.into_iter().map(|(name, text)| (name, text.into_bytes())).collect()
+    }
+}
+
+/// The secrets of one file of a secret directory. A document that is damaged on purpose is left to its test.
+pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
+    let canary = |value: &str| Canary { name: format!("what {name} holds"), value: value.to_owned() };
+    match name {
+        "username" | "ca.crt" => Vec::new(),
+        "password" | "token" | "bearerToken" => vec![canary(content)],
+        "config.json" | ".dockerconfigjson" => {
+            let config: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
+            let logins = config["auths"].as_object().into_iter().flat_map(|hosts| hosts.values());
+            let decoded = |login: &serde_json::Value| STANDARD.decode(login["auth"].as_str()?).ok();
+            let passwords = logins.filter_map(decoded).filter_map(|pair| {
+                let pair = String::from_utf8(pair).ok()?;
+                Some(canary(pair.split_once(':')?.1))
+            });
+            passwords.collect()
+        }
+        _ => panic!("{name}: say here what is secret in it"),
     }
 }
 

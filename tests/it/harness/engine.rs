@@ -161,6 +161,11 @@ impl Engine {
         lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| !line.is_empty()).collect()
     }
 
+    /// Whether a process in it has just this command line.
+    pub fn runs(&self, line: &str) -> bool {
+        self.processes().iter().any(|process| process.trim() == line)
+    }
+
     pub fn log(&self) -> Vec<u8> {
         fs::read(self.dir.join("dockerd.log")).unwrap()
     }

@@ -68,6 +68,8 @@ impl Repository {
 pub struct GitDemands<'a> {
     pub login: Option<(&'a str, &'a str)>,
     pub tls: bool,
+    /// Whoever gets in is sent on to the same path of this server.
+    pub sends_on_to: Option<&'a GitServer>,
 }
 
 /// A server of repositories and of plain files; it ends with this.
@@ -85,13 +87,18 @@ impl GitServer {
         let tls = demands.tls.then(|| Tls::new_in(&dir));
         fs::create_dir(dir.join("repositories")).unwrap();
         fs::create_dir(dir.join("files")).unwrap();
-        fs::write(dir.join("config"), configuration(&dir, port, demands.login, tls.as_ref())).unwrap();
+        fs::write(dir.join("config"), configuration(&dir, port, demands, tls.as_ref())).unwrap();
         let peer = Peer::start(Command::new("lighttpd").arg("-D").arg("-f").arg(dir.join("config")), port, &dir);
         Self { peer, dir, tls }
     }
 
     pub fn port(&self) -> u16 {
         self.peer.port
+    }
+
+    /// The certificate of its authority, of a server that speaks TLS.
+    pub fn ca(&self) -> String {
+        fs::read_to_string(&self.tls.as_ref().expect("a server with TLS").ca).unwrap()
     }
 
     fn origin(&self) -> String {
@@ -109,11 +116,16 @@ impl GitServer {
 
     /// Serves a file as it is; its URL.
     pub fn file(&self, name: &str, content: &[u8]) -> String {
-        fs::write(self.dir.join("files").join(name), content).unwrap();
+        fs::write(self.files().join(name), content).unwrap();
         format!("{}/files/{name}", self.origin())
     }
 
-    /// Ends it; the requests it answered, one a line: `METHOD target status user`.
+    /// Where the files lie that it serves.
+    pub fn files(&self) -> PathBuf {
+        self.dir.join("files")
+    }
+
+    /// Ends it; the requests it answered, one a line: `METHOD target status user authorization`, with `-` for what there is not.
     pub fn requests(mut self) -> Vec<String> {
         // The log is written in blocks, and to its end when the server is told to go.
         self.peer.stop();
@@ -122,21 +134,21 @@ impl GitServer {
     }
 }
 
-fn configuration(dir: &Path, port: u16, login: Option<(&str, &str)>, tls: Option<&Tls>) -> String {
+fn configuration(dir: &Path, port: u16, demands: &GitDemands, tls: Option<&Tls>) -> String {
     let backend = ["/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend"]
         .into_iter()
         .find(|path| Path::new(path).exists())
         .expect("git-http-backend comes with Debian's git");
     let dir_text = dir.display();
     let mut config = format!(
-        r#"server.modules = ("mod_access", "mod_setenv", "mod_alias", "mod_auth", "mod_authn_file", "mod_cgi", "mod_accesslog", "mod_openssl")
+        r#"server.modules = ("mod_access", "mod_setenv", "mod_alias", "mod_auth", "mod_authn_file", "mod_redirect", "mod_cgi", "mod_accesslog", "mod_openssl")
 server.document-root = "{dir_text}/files"
 server.bind = "127.0.0.1"
 server.port = {port}
 server.stream-request-body = 1
 server.stream-response-body = 1
 accesslog.filename = "{dir_text}/access"
-accesslog.format = "%m %U%q %s %u"
+accesslog.format = "%m %U%q %s %u %{{Authorization}}i"
 $HTTP["url"] =~ "^/files/" {{ alias.url = ("/files/" => "{dir_text}/files/") }}
 $HTTP["url"] =~ "^/git/" {{
   alias.url = ("/git" => "{backend}")
@@ -146,12 +158,15 @@ $HTTP["url"] =~ "^/git/" {{
 }}
 "#
     );
-    if let Some((user, password)) = login {
+    if let Some((user, password)) = demands.login {
         fs::write(dir.join("passwords"), format!("{user}:{password}\n")).unwrap();
         let _ = write!(
             config,
             "auth.backend = \"plain\"\nauth.backend.plain.userfile = \"{dir_text}/passwords\"\nauth.require = (\"\" => (\"method\" => \"basic\", \"realm\" => \"tests\", \"require\" => \"valid-user\"))\n"
         );
+    }
+    if let Some(next) = demands.sends_on_to {
+        let _ = writeln!(config, "url.redirect = (\"^/git/\" => \"{}${{url.path}}${{qsa}}\")", next.origin());
     }
     if let Some(tls) = tls {
         let _ = write!(config, "ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n", tls.both.display());

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::canary::{Canary, Sinks};
 use super::engine::Engine;
-use super::registry::Registry;
+use super::registry::Storage;
 
 /// One entry of a layer: all that `COPY` promises to keep, and nothing that two honest builds may differ in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Image {
     }
 
     /// As the registry stores it under a digest.
-    pub fn in_registry(registry: &Registry, digest: &str) -> Self {
+    pub fn in_registry(registry: &Storage, digest: &str) -> Self {
         let manifest = registry.manifest(digest);
         let config = registry.json(manifest["config"]["digest"].as_str().unwrap());
         let layers = manifest["layers"].as_array().unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -17,8 +18,20 @@ use super::tls::Tls;
 #[derive(Debug)]
 pub struct Registry {
     peer: Peer,
-    dir: PathBuf,
+    storage: Storage,
     tls: Option<Tls>,
+}
+
+/// What a registry holds, as it lies on the disk.
+#[derive(Debug)]
+pub struct Storage(PathBuf);
+
+impl Deref for Registry {
+    type Target = Storage;
+
+    fn deref(&self) -> &Storage {
+        &self.storage
+    }
 }
 
 /// What a registry asks of its clients.
@@ -55,7 +68,7 @@ impl Registry {
         }
         fs::write(dir.join("config.yml"), config).unwrap();
         let peer = Peer::start(Command::new("docker-registry").arg("serve").arg(dir.join("config.yml")).env_clear(), port, &dir);
-        Self { peer, dir, tls }
+        Self { peer, storage: Storage::below(&dir), tls }
     }
 
     pub fn port(&self) -> u16 {
@@ -71,20 +84,34 @@ impl Registry {
     pub fn ca(&self) -> String {
         fs::read_to_string(&self.tls.as_ref().expect("a registry with TLS").ca).unwrap()
     }
+}
 
-    fn storage(&self) -> PathBuf {
-        self.dir.join("data/docker/registry/v2")
+impl Storage {
+    fn below(dir: &Path) -> Self {
+        Self(dir.join("data/docker/registry/v2"))
+    }
+
+    /// Of the registries of this test run, one that holds this digest.
+    pub fn holding(digest: &str) -> Option<Self> {
+        let dirs = fs::read_dir(Engine::shared().dir.join("w")).unwrap();
+        let mut storages = dirs.map_while(Result::ok).map(|dir| Self::below(&dir.path()));
+        storages.find(|storage| storage.path(digest).exists())
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_else(|| panic!("not a digest: {digest}"));
+        self.0.join("blobs/sha256").join(&hex[..2]).join(hex).join("data")
     }
 
     /// The digest that a tag points to; `None` where there is no such tag.
     pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
-        let link = self.storage().join("repositories").join(repository).join("_manifests/tags").join(tag).join("current/link");
+        let link = self.0.join("repositories").join(repository).join("_manifests/tags").join(tag).join("current/link");
         fs::read_to_string(link).ok().map(|digest| digest.trim().to_owned())
     }
 
     /// Every tag of a repository.
     pub fn tags(&self, repository: &str) -> Vec<String> {
-        let tags = self.storage().join("repositories").join(repository).join("_manifests/tags");
+        let tags = self.0.join("repositories").join(repository).join("_manifests/tags");
         let Ok(entries) = fs::read_dir(tags) else { return Vec::new() };
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -93,10 +120,8 @@ impl Registry {
 
     /// A blob or manifest, proved to be what its digest says.
     pub fn blob(&self, digest: &str) -> Vec<u8> {
-        let hex = digest.strip_prefix("sha256:").unwrap_or_else(|| panic!("not a digest: {digest}"));
-        let path = self.storage().join("blobs/sha256").join(&hex[..2]).join(hex).join("data");
-        let bytes = fs::read(&path).unwrap_or_else(|e| panic!("the registry does not hold {digest}: {e}"));
-        assert_eq!(format!("{:x}", Sha256::digest(&bytes)), hex, "the registry holds something else under that digest");
+        let bytes = fs::read(self.path(digest)).unwrap_or_else(|e| panic!("the registry does not hold {digest}: {e}"));
+        assert_eq!(format!("sha256:{:x}", Sha256::digest(&bytes)), digest, "the registry holds something else under that digest");
         bytes
     }
 

@@ -15,7 +15,6 @@ pub struct Call {
     pub path: String,
     /// Decoded, in the order they were sent.
     pub query: Vec<(String, String)>,
-    pub headers: Vec<(String, String)>,
     /// None until the answer came; a call that was cut off keeps none.
     pub status: Option<u16>,
     /// Bytes on the wire.
@@ -31,17 +30,12 @@ impl Call {
             method: head.word(0).to_owned(),
             path: decode(without_version(path)),
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            headers: head.headers.clone(),
             ..Self::default()
         }
     }
 
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
     pub fn is(&self, method: &str, path: &str) -> bool {

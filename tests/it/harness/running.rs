@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::agent::{Agent, Reading};
+use super::engine::Engine;
 use super::events::{self, Event};
 use super::process;
 use super::run::{Run, check_strays};
@@ -18,10 +19,11 @@ use super::run::{Run, check_strays};
 /// Longer than any run of a test may take.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// How many agents (and containers of tests) are under way; the last one out looks for leftovers that nobody owns.
+/// How many agents (and containers of tests) are under way; whoever is the last one out, however it ends, looks for containers
+/// that nobody owns. So the end of the tests is never without that look, unless a test has failed.
 static UNDER_WAY: Mutex<usize> = Mutex::new(0);
 
-/// Keeps the check for stray containers away while it lives: for tests that run containers of their own.
+/// Keeps the check for stray containers away while it lives: for agents, and tests that run containers of their own.
 pub struct UnderWay(());
 
 impl UnderWay {
@@ -29,22 +31,16 @@ impl UnderWay {
         *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         Self(())
     }
-
-    /// Leaves, and runs the check if nobody else is under way.
-    pub fn leave(this: Self, check: impl FnOnce()) {
-        let count = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody enters while the check runs.
-        if *count == 1 && !thread::panicking() {
-            check();
-        }
-        drop(count);
-        drop(this);
-    }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        let mut count = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+        *count -= 1;
+        // Nobody enters while the check runs.
+        if *count == 0 && !thread::panicking() {
+            check_strays(Engine::shared());
+        }
     }
 }
 
@@ -91,6 +87,7 @@ pub struct Running {
     stdout: Vec<u8>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     under_way: UnderWay,
+    killed: bool,
 }
 
 impl Running {
@@ -122,11 +119,11 @@ impl Running {
             let _ = errors.read_to_end(&mut text);
             text
         });
-        Self { agent, pod: Pod(child), started, lines, unread, stdout: Vec::new(), stderr: Some(stderr), under_way }
+        Self { agent, pod: Pod(child), started, lines, unread, stdout: Vec::new(), stderr: Some(stderr), under_way, killed: false }
     }
 
     /// The next event that fits; those before it are kept, and an end before it fails the test.
-    pub fn event(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
+    pub fn event(&mut self, mut fits: impl FnMut(&Event) -> bool) -> Event {
         loop {
             match self.lines.recv_timeout(PATIENCE.saturating_sub(self.started.elapsed())) {
                 Ok(line) => {
@@ -144,10 +141,6 @@ impl Running {
         }
     }
 
-    pub fn event_named(&mut self, name: &str) -> Event {
-        self.event(|event| event.name == name)
-    }
-
     fn story(&mut self) -> String {
         let stderr = self.stderr.take().filter(JoinHandle::is_finished).and_then(|thread| thread.join().ok()).unwrap_or_default();
         format!("{}\n{}", String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&stderr))
@@ -158,12 +151,13 @@ impl Running {
         self.pod.agent()
     }
 
-    /// Sends the agent a signal, as an orchestrator does.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends the agent a signal, as an orchestrator does; how far into its life that was.
+    pub fn signal(&self, signal: Signal) -> Duration {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(pid) = self.pid() {
-                return process::signal(pid, signal);
+                process::signal(pid, signal);
+                return self.started.elapsed();
             }
             assert!(Instant::now() < until, "there is no agent to send a signal to");
             thread::sleep(Duration::from_millis(5));
@@ -199,6 +193,11 @@ impl Running {
         drop(self.unread.take());
         let elapsed = self.started.elapsed();
         let stderr = self.stderr.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
+        if self.killed {
+            // It was in the middle of a line.
+            let whole = self.stdout.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            self.stdout.truncate(whole);
+        }
         let run = Run::gather(&self.agent, status, self.stdout, &stderr, elapsed);
         (run, self.agent, self.under_way)
     }
@@ -207,13 +206,18 @@ impl Running {
     pub fn finish(self) -> Run {
         let (run, agent, under_way) = self.end();
         run.check_always(&agent);
-        UnderWay::leave(under_way, || check_strays(agent.engine));
+        if agent.engine.dir != Engine::shared().dir {
+            // Nobody else is under way there.
+            check_strays(agent.engine);
+        }
+        drop(under_way);
         run
     }
 
     /// Kills it without a warning, as a node's kernel may; only the closed list is checked.
     pub fn kill_and_wait(mut self) -> Run {
         self.pod.kill();
+        self.killed = true;
         let (run, agent, _under_way) = self.end();
         run.check_calls(&agent);
         run

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
+use crate::harness::canary::in_secret_file;
 use crate::harness::closed_list::CLOSED_LIST;
 use crate::harness::events::{check, parse, parse_all};
 use crate::harness::http;
@@ -84,6 +85,15 @@ fn a_planted_leak_is_caught_in_every_form() {
     let mut clean = Sinks::default();
     clean.add("a log", format!("nothing but {}", Canary::new("another").value));
     assert_eq!(clean.leaks(&[canary]), [""; 0]);
+}
+
+#[test]
+fn every_secret_of_a_secret_directory_is_watched_for() {
+    let config = crate::failures::docker_config("127.0.0.1:1", "ada", "one:two");
+    let found = |name: &str, content: &str| in_secret_file(name, content).into_iter().map(|canary| canary.value).collect::<Vec<_>>();
+    assert_eq!(found("config.json", &config), ["one:two"]);
+    assert_eq!(found("password", "one"), ["one"]);
+    assert_eq!(found("ca.crt", "one"), [""; 0]);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_git_server_serves_a_real_clone() {
 #[test]
 fn a_git_server_asks_for_a_login_and_speaks_tls() {
     let canary = Canary::token("password");
-    let server = GitServer::start(&GitDemands { login: Some((USER, &canary.value)), tls: true });
+    let server = GitServer::start(&GitDemands { login: Some((USER, &canary.value)), tls: true, ..GitDemands::default() });
     let repository = server.repository("web");
     repository.write("hello", "hello");
     repository.commit("first");

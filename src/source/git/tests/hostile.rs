@@ -67,7 +67,8 @@ fn g11_depth_and_bombs_end_at_a_limit() {
         tree = (0..10).flat_map(|n| line("40000", format!("{n}").as_bytes(), &below)).collect();
     }
     repo.commit_tree(&tree);
-    let mut trial = Trial::new(&serve(&repo));
+    let server = serve(&repo);
+    let mut trial = Trial::new(&server);
     trial.options.limits.source_entries = 10_000;
     let error = trial.run().unwrap().walk(&mut |_| Ok(Walk::Enter)).unwrap_err();
     assert!(error.to_string().contains("--limit-source-entries"), "{error}");
