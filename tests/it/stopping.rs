@@ -126,7 +126,7 @@ fn kill(death: &Death, text: &str, reference: &str, repository: &str, old: &mut 
 
 #[test]
 fn a_run_killed_after_any_event_leaves_the_old_tag_or_the_whole_new_one() {
-    promise!(2, 3, 9);
+    promise!(2, 3);
     let (reference, repository) = destination("killed");
     let mut old = Agent::build().directory(killed_context("old").path()).args(&["-d", &reference]).run().ok();
     let mut last_words = BTreeSet::new();
