@@ -99,10 +99,10 @@ fn a_name_that_could_not_be_taken_away_is_told() {
     let agent = Agent::build().directory(context.path()).args(&["--no-push"]);
     agent.relay.answer(usize::MAX, "DELETE", "/images/*", 500, "{\"message\":\"the store is busy\"}");
     let mut running = agent.start();
-    let notice = running.event_named("notice");
+    let notice = running.event(|event| event.name == "notice");
     assert!(notice.data["message"].as_str().unwrap().contains("the store is busy"), "{}", notice.data);
     assert!(notice.data["hint"].as_str().unwrap().contains(&format!("{OWN} and hold this run's id")), "{}", notice.data);
-    assert_eq!(running.event_named("run.finished").data["outcome"], "success");
+    assert_eq!(running.event(|event| event.name == "run.finished").data["outcome"], "success");
     let run = running.kill_and_wait();
     for name in named_by(&run.calls).iter().filter(|name| name.starts_with(OWN)) {
         Engine::shared().docker_ok(&["rmi", "--no-prune", name]);

@@ -42,7 +42,7 @@ fn a_small_repository_that_unpacks_to_more_than_a_pod_has_is_refused_within_litt
 fn a_name_in_the_url_is_no_credential_where_there_is_a_secret_directory() {
     promise!(6);
     let canary = Canary::token("password");
-    let server = GitServer::start(&GitDemands { login: Some(("contoso", &canary.value)), tls: true });
+    let server = GitServer::start(&GitDemands { login: Some(("contoso", &canary.value)), tls: true, ..GitDemands::default() });
     let repository = server.repository("contoso");
     repository.write("Dockerfile", "FROM scratch\nCOPY . /\n");
     repository.commit("for contoso");
@@ -79,7 +79,7 @@ fn a_secret_for_plain_http_is_refused_before_anything_is_asked() {
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_not_tried_again() {
-    let server = GitServer::start(&GitDemands { login: None, tls: true });
+    let server = GitServer::start(&GitDemands { login: None, tls: true, ..GitDemands::default() });
     let repository = server.repository("web");
     repository.write("Dockerfile", "FROM scratch\nCOPY . /\n");
     repository.commit("first");

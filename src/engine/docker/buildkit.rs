@@ -67,7 +67,9 @@ async fn run<K: Keychain + 'static>(
             image = Some(id);
             Ok(())
         }
-        Message::Fault { code, message } => Err(diagnose::build(&message, book.failed_name(), code)),
+        Message::Fault { code, message } => {
+            Err(session.explains(&message).unwrap_or_else(|| diagnose::build(&message, book.failed_name(), code)))
+        }
         _ => Ok(()),
     })
     .await;

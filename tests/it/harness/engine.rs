@@ -140,6 +140,11 @@ impl Engine {
         (answer.head.status() == 200).then(|| answer.json()["Id"].as_str().unwrap().to_owned())
     }
 
+    /// Whether its BuildKit takes names that are no UTF-8: 26.1 does, 28.5 does not.
+    pub fn takes_any_bytes(&self) -> bool {
+        self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 28)
+    }
+
     /// How this engine sends a layer to a registry: dockerd in chunks, containerd in one piece.
     pub fn upload(&self) -> &'static str {
         if self.store == "containerd" { "PUT" } else { "PATCH" }

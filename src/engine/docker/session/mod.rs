@@ -8,7 +8,7 @@ mod filesync;
 mod serve;
 mod wire;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bollard::health::health_check_response::ServingStatus;
 use bollard::health::health_server::{Health, HealthServer};
@@ -26,6 +26,7 @@ use super::client::{self, Client, no_body};
 use super::diagnose;
 use crate::engine::EngineError;
 use crate::event::ContextSent;
+use crate::model::TreePath;
 use crate::model::keychain::Keychain;
 use crate::model::tree::SourceTree;
 use crate::support::limits::SESSION_HEADER_BYTES;
@@ -51,12 +52,18 @@ pub struct Session {
 pub struct Ledger {
     sent: Mutex<ContextSent>,
     failure: Mutex<Option<EngineError>>,
+    no_text: OnceLock<TreePath>,
 }
 
 impl Ledger {
     /// Keeps the first failure: what follows is its echo.
     fn fail(&self, error: EngineError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// That this entry was announced, whose name or target is no UTF-8.
+    fn found_no_text(&self, path: &TreePath) {
+        self.no_text.get_or_init(|| path.clone());
     }
 
     fn count(&self, add: impl FnOnce(&mut ContextSent)) {
@@ -72,6 +79,15 @@ impl Session {
     /// What went wrong on our side, once.
     pub fn failure(&self) -> Option<EngineError> {
         self.ledger.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the daemon's fault is that it takes no names but UTF-8: paths are `string` in fsutil's protocol (types/stat.proto).
+    /// Docker 26.1 takes any bytes for such a string, 28.5 does not, from its own command neither.
+    pub fn explains(&self, fault: &str) -> Option<EngineError> {
+        let path = self.ledger.no_text.get().filter(|_| fault.contains("invalid UTF-8"))?;
+        Some(EngineError::Unsupported(format!(
+            "its BuildKit takes no name or link that is not UTF-8, as that of {path:?}; builder: classic does"
+        )))
     }
 
     pub fn sent(&self) -> ContextSent {

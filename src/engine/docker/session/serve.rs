@@ -150,7 +150,7 @@ impl Workers {
             workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || read_bodies(&view, &batches, &asked))));
         }
         let (view, ledger, batches) = (Arc::clone(view), Arc::clone(ledger), batches.clone());
-        workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || announce(&view, &batches))));
+        workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || announce(&view, &ledger, &batches))));
         workers
     }
 
@@ -184,10 +184,13 @@ fn send(batches: &Batches, batch: &mut Batch) -> Result<(), TreeError> {
 }
 
 /// Announces every entry that is wanted, in order.
-fn announce(view: &View, batches: &Batches) -> Result<(), EngineError> {
+fn announce(view: &View, ledger: &Ledger, batches: &Batches) -> Result<(), EngineError> {
     let mut batch = Batch::with_capacity(STATS);
     let mut first_names = FirstNames::default();
     let counted = visible::walk(view.tree.as_ref(), &view.selection, &mut |entry| {
+        if !is_text(entry) {
+            ledger.found_no_text(&entry.path);
+        }
         batch.push(offer(view, entry, &mut first_names)?);
         if batch.len() >= STATS { send(batches, &mut batch) } else { Ok(()) }
     })?;
@@ -196,6 +199,11 @@ fn announce(view: &View, batches: &Batches) -> Result<(), EngineError> {
     (sent.entries, sent.ignored) = (counted.shown, counted.left_out);
     drop(sent);
     Ok(send(batches, &mut batch)?)
+}
+
+fn is_text(entry: &Entry) -> bool {
+    let target = if let Kind::Symlink { target } = &entry.kind { target } else { &Vec::new() };
+    [entry.path.as_bytes(), target].into_iter().all(|bytes| std::str::from_utf8(bytes).is_ok())
 }
 
 /// The announcement of one entry, whose body can be asked for from now on.
