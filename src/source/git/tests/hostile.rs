@@ -100,7 +100,8 @@ fn g11_what_is_held_of_nested_directories_is_counted_before_it_is_entered() {
     };
     let repo = Repo::new();
     nested(&repo, 20, 1000, "f");
-    let mut trial = Trial::new(&serve(&repo));
+    let server = serve(&repo);
+    let mut trial = Trial::new(&server);
     trial.options.limits.source_entries = 5000;
     refused(&trial, 4, "--limit-source-entries");
     // Three of these are more bytes than may be held, though few names.
