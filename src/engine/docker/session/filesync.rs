@@ -23,8 +23,6 @@ use tonic_prost::ProstCodec;
 use super::serve::{Batch, View, Workers};
 use super::wire::{Packet, PacketType};
 use super::{Ledger, Served};
-use crate::engine::EngineError;
-use crate::model::tree::TreeError;
 
 pub const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
@@ -87,7 +85,7 @@ fn diff_copy(
     ledger: Arc<Ledger>,
     request: tonic::Request<Streaming<Packet>>,
 ) -> Result<tonic::Response<Outgoing>, Status> {
-    let view = View::of(served, request.metadata()).map_err(|error| refuse(&ledger, error))?;
+    let view = View::of(served, request.metadata()).map_err(|error| ledger.refuse(error))?;
     let (batches, receiver) = mpsc::channel::<Result<Batch, Status>>(BATCHES);
     tokio::spawn(answer(Arc::new(view), ledger, request.into_inner(), batches));
     let packets = ReceiverStream::new(receiver).flat_map(|batch| {
@@ -116,13 +114,4 @@ async fn answer(view: Arc<View>, ledger: Arc<Ledger>, mut incoming: Streaming<Pa
     drop(batches);
     workers.finish().await;
     view.account(&ledger);
-}
-
-/// A failure of ours: kept for the run's own report, and told to the daemon so that it stops.
-pub fn refuse(ledger: &Ledger, error: EngineError) -> Status {
-    let status = Status::aborted(error.to_string());
-    if !matches!(error, EngineError::Context(TreeError::Abandoned)) {
-        ledger.fail(error);
-    }
-    status
 }

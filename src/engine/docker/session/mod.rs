@@ -20,6 +20,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
 use tonic::service::Routes;
 
 use super::client::{self, Client, no_body};
@@ -28,7 +29,7 @@ use crate::engine::EngineError;
 use crate::event::ContextSent;
 use crate::model::TreePath;
 use crate::model::keychain::Keychain;
-use crate::model::tree::SourceTree;
+use crate::model::tree::{SourceTree, TreeError};
 use crate::support::limits::SESSION_HEADER_BYTES;
 
 /// What the daemon may ask for.
@@ -59,6 +60,15 @@ impl Ledger {
     /// Keeps the first failure: what follows is its echo.
     fn fail(&self, error: EngineError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// A failure of ours: kept for the run's own report, and told to the daemon so that it stops.
+    fn refuse(&self, error: EngineError) -> Status {
+        let status = Status::aborted(error.to_string());
+        if !matches!(error, EngineError::Context(TreeError::Abandoned)) {
+            self.fail(error);
+        }
+        status
     }
 
     /// That this entry was announced, whose name or target is no UTF-8.
@@ -143,17 +153,17 @@ struct AlwaysServing;
 
 #[tonic::async_trait]
 impl Health for AlwaysServing {
-    async fn check(&self, _: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<HealthCheckResponse>, tonic::Status> {
+    async fn check(&self, _: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<HealthCheckResponse>, Status> {
         Ok(tonic::Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
     }
 
-    async fn list(&self, _: tonic::Request<HealthListRequest>) -> Result<tonic::Response<HealthListResponse>, tonic::Status> {
-        Err(tonic::Status::unimplemented("there is one service, and it is healthy"))
+    async fn list(&self, _: tonic::Request<HealthListRequest>) -> Result<tonic::Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("there is one service, and it is healthy"))
     }
 
-    type WatchStream = tokio_stream::Pending<Result<HealthCheckResponse, tonic::Status>>;
+    type WatchStream = tokio_stream::Pending<Result<HealthCheckResponse, Status>>;
 
-    async fn watch(&self, _: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<Self::WatchStream>, tonic::Status> {
+    async fn watch(&self, _: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<Self::WatchStream>, Status> {
         Ok(tonic::Response::new(tokio_stream::pending()))
     }
 }

@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::filesync::refuse;
 use super::wire::{Packet, Stat};
 use super::{Ledger, Served};
 use crate::engine::EngineError;
@@ -172,7 +171,7 @@ impl Workers {
 /// Runs a thread's work and tells its failure to the daemon and to the ledger.
 fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), EngineError>) {
     if let Err(error) = work() {
-        let _ = batches.blocking_send(Err(refuse(ledger, error)));
+        let _ = batches.blocking_send(Err(ledger.refuse(error)));
     }
 }
 
