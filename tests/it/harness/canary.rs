@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// A secret that can be recognised anywhere.
 #[derive(Clone, Debug)]
@@ -76,6 +76,11 @@ pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
                 Some(canary(pair.split_once(':')?.1))
             });
             passwords.collect()
+        }
+        ".git-credentials" => {
+            let urls = content.lines().map(|line| url::Url::parse(line).unwrap());
+            let passwords = urls.filter_map(|url| Some(percent_decode_str(url.password()?).decode_utf8().unwrap().into_owned()));
+            passwords.map(|password| canary(&password)).collect()
         }
         _ => panic!("{name}: say here what is secret in it"),
     }
