@@ -34,6 +34,10 @@ pub enum EngineError {
     Refused { doing: &'static str, status: u16, message: String },
     #[error("the node's disk is full: {0}")]
     DiskFull(String),
+    /// Seen of BuildKit in Docker 26.1 with the containerd store, when a build was broken off while it exported its image: what it
+    /// had of that build in its cache is named there and not there, so that every later build of the same fails.
+    #[error("the build cache of the node's daemon is damaged: {0}")]
+    CacheDamaged(String),
     #[error("the node's daemon rejected the build: {0}")]
     BuildRejected(String),
     #[error("the Dockerfile is not valid: {0}")]
@@ -72,7 +76,7 @@ impl Classified for EngineError {
             Self::SocketPermission { .. } | Self::SessionRefused { .. } => Reason::EnginePermission,
             Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
-            Self::Silent { .. } | Self::Lost { .. } => Reason::EngineLost,
+            Self::Silent { .. } | Self::Lost { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
             Self::Refused { .. } | Self::BuildRejected(_) => Reason::BuildRejected,
             Self::DiskFull(_) => Reason::EngineDiskFull,
             Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
@@ -95,6 +99,7 @@ impl Classified for EngineError {
             Self::SocketPermission { .. } => "give the pod the socket's group (supplementalGroups, --group-add)",
             Self::Unreachable { .. } => "check that dockerd runs on this node and that the mounted socket is its current one",
             Self::DiskFull(_) => "free space on the node (docker system df), or run on another node",
+            Self::CacheDamaged(_) => "clear the build cache of the node's daemon (docker builder prune)",
             Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",
             Self::BaseImageUnavailable(_) => "the daemon pulls with the node's network, proxy and certificates, not the pod's",
             Self::PushAuth(_) => "give credentials for exactly this registry (push.secret, DOCKER_AUTH_CONFIG, config.json)",

@@ -22,7 +22,13 @@ pub fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) 
 }
 
 /// Says the build in the engine's terms and runs it.
-pub async fn run<E: Engine>(engine: &E, settings: &Settings, temporary: &str, context: ContextTree) -> Result<Built, ContextError> {
+pub async fn run<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    temporary: &str,
+    context: ContextTree,
+    no_cache: bool,
+) -> Result<Built, ContextError> {
     let wanted = &settings.build;
     let spec = BuildSpec {
         reference: temporary.to_owned(),
@@ -31,7 +37,7 @@ pub async fn run<E: Engine>(engine: &E, settings: &Settings, temporary: &str, co
         labels: labels::of(context.revision(), &wanted.labels),
         platform: wanted.platform.clone(),
         pull: wanted.pull,
-        no_cache: wanted.no_cache,
+        no_cache,
         no_network: wanted.network == Network::None,
         base_hosts: base_hosts(&context, settings),
     };

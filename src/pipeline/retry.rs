@@ -52,6 +52,11 @@ impl Transient for PushError {
     }
 }
 
+/// Whether a build that failed is worth a second one that takes nothing from the engine's cache.
+pub fn helps_without_cache(error: &EngineError, no_cache: bool) -> bool {
+    matches!(error, EngineError::CacheDamaged(_)) && !no_cache
+}
+
 /// What one try that will be followed by another looked like.
 pub struct Failed<'a, E> {
     /// From 1.

@@ -14,7 +14,7 @@ use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
 use super::tidy::{Names, PREFIX};
-use super::{build, fetch, publish, registries};
+use super::{build, fetch, publish, registries, retry};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
 use crate::engine::{Built, Engine};
@@ -156,9 +156,18 @@ impl<'a> Site<'a> {
 
     async fn build(&mut self, engine: &Docker<DockerKeychain>, source: Arc<dyn SourceTree>) -> Result<ImageId, Failure> {
         let begun = Instant::now();
-        let context = build::context(&self.settings, source, &engine.info().builder).map_err(|error| self.failure(&error))?;
+        let settings = Arc::clone(&self.settings);
+        let lay = || build::context(&settings, Arc::clone(&source), &engine.info().builder);
+        let context = lay().map_err(|error| self.failure(&error))?;
         let temporary = self.names.begin(&self.services.run);
-        let built = build::run(engine, &self.settings, &temporary, context).await.map_err(|error| self.failure(&error))?;
+        let no_cache = settings.build.no_cache;
+        let mut built = build::run(engine, &settings, &temporary, context, no_cache).await.map_err(|error| self.failure(&error))?;
+        if let Some(damage) = built.outcome.as_ref().err().filter(|error| retry::helps_without_cache(error, no_cache)) {
+            let message = format!("{damage}; the image is built once more, without the cache");
+            self.services.events.emit(Event::Notice { message, hint: damage.hint() });
+            let context = lay().map_err(|error| self.failure(&error))?;
+            built = build::run(engine, &settings, &temporary, context, true).await.map_err(|error| self.failure(&error))?;
+        }
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;
         self.draft.warnings = warnings;

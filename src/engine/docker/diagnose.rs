@@ -116,6 +116,9 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
     if has(&text, DISK_FULL) {
         return EngineError::DiskFull(owned());
     }
+    if text.contains("failed to commit") && text.contains("snapshot") && text.contains("does not exist") {
+        return EngineError::CacheDamaged(owned());
+    }
     if let Some(code) = code.or_else(|| exit_code(&text)) {
         return EngineError::StepFailed { message: owned(), code: Some(code) };
     }
