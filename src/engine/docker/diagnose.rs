@@ -31,7 +31,17 @@ const UNREACHABLE: &[&str] = &[
     "too many requests",
     "proxyconnect",
     ": eof",
+    "use of closed network connection",
+    "server closed idle connection",
+    "timeout awaiting response headers",
+    "connection broken",
+    "cannot reuse body, request must be retried",
+    ": no response",
 ];
+
+/// Before the cause of a request that got no answer at all: containerd's words (core/remotes/docker/resolver.go), and what is left of Go's
+/// `Put "http://…": …` (net/url, `Error`) without the address. The causes are as many as there are ways to break a connection.
+const NO_ANSWER: &[&str] = &["failed to do request: ", "get \"\": ", "head \"\": ", "post \"\": ", "patch \"\": ", "put \"\": "];
 
 const AUTH: &[&str] =
     &["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password", "authorization failed"];
@@ -55,8 +65,29 @@ enum Trouble {
     Other,
 }
 
+/// The text without the addresses in it: a repository may be called `quota`.
+fn without_addresses(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some(at) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min() {
+        kept.push_str(&rest[..at]);
+        let address = &rest[at..];
+        rest = match address.find(|c: char| c == '"' || c.is_whitespace()) {
+            Some(end) => &address[end..],
+            None => "",
+        };
+        // `…request to http://r/v2/x: 400` ends with what divides it from the status.
+        if rest.starts_with(' ') {
+            kept.push(':');
+        }
+    }
+    kept.push_str(rest);
+    kept
+}
+
 /// The status says more than the words around it, where a status is told.
 fn trouble(text: &str) -> Trouble {
+    let text = &without_addresses(text);
     match http_status(text) {
         Some(401) => Trouble::Auth,
         Some(403) => Trouble::Denied,
@@ -64,7 +95,7 @@ fn trouble(text: &str) -> Trouble {
         None if has(text, AUTH) => Trouble::Auth,
         None if has(text, DENIED) => Trouble::Denied,
         None if has(text, UNTRUSTED) => Trouble::Untrusted,
-        None if has(text, UNREACHABLE) => Trouble::Unreachable,
+        None if has(text, UNREACHABLE) || has(text, NO_ANSWER) => Trouble::Unreachable,
         _ => Trouble::Other,
     }
 }
@@ -268,6 +299,15 @@ mod tests {
             ("unexpected status from POST request to http://r:5/v2/x/blobs/uploads/: 403 Forbidden", Reason::PushDenied),
             ("unexpected status from HEAD request to https://r:5/v2/x: 503 Service Unavailable", Reason::PushUnavailable),
             ("failed to do request: unexpected status from PUT request to http://r:5/v2/x: 401 Unauthorized", Reason::PushAuth),
+            (
+                "failed commit on ref \"layer-sha256:4bb0\": failed to do request: Put \"http://r:5/v2/x/blobs/uploads/9?_state=a\": \
+                 readfrom tcp 127.0.0.1:4->127.0.0.1:5: write tcp 127.0.0.1:4->127.0.0.1:5: use of closed network connection",
+                Reason::PushUnavailable,
+            ),
+            ("failed commit on ref \"layer-sha256:4bb0\": no response", Reason::PushUnavailable),
+            ("Put \"https://r/v2/quota/denied/blobs/uploads/9\": the moon is in the wrong house", Reason::PushUnavailable),
+            ("unexpected status from PUT request to https://r/v2/forbidden/manifests/1: 400 Bad Request", Reason::PushRejected),
+            ("errors:\ndenied: quota, see https://r/team/broken", Reason::PushDenied),
         ];
         for (message, want) in table {
             assert_eq!(push(message).reason(), *want, "{message}");
