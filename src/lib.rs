@@ -23,7 +23,7 @@
 //!  row 3  source · context · engine · registry · progress · report
 //!  row 2  event                                    what happened, as facts
 //!  row 1  model · net                              plain data · the one connector to hosts
-//!  row 0  support                                  limits, back-off, redaction, patterns, secret directories, atomic files
+//!  row 0  support                                  limits, back-off, redaction, patterns, secret directories, scratch, atomic files
 //! ```
 //!
 //! The one idea: **never extract, re-emit**. No source is ever written out as files; the daemon is handed entries that were

@@ -3,11 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
-use crate::config::address::UrlCredential;
-use crate::config::git::{CommitId, GitRef};
 use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, Verify};
 use crate::config::units::written;
-use crate::model::Digest;
+use crate::model::{CommitId, Digest, GitRef, UrlCredential};
 use crate::report::DEFAULT_TERMINATION_MESSAGE;
 
 /// The plan as one document: `request` in the form of a request with every default filled in, but for build arguments and the

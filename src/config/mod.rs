@@ -18,7 +18,6 @@ pub mod document;
 pub mod env;
 pub mod error;
 pub mod fields;
-pub mod git;
 pub mod layer;
 pub mod policy;
 pub mod request;

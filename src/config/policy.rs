@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::context::dockerfile::frontend::{Allowed, frontend_allowed};
 use crate::model::Reference;
 use crate::support::guard::{Forbidden, Guard};
+use crate::support::secretdir::SecretDir;
 
 use super::error::{ConfigError, did_you_mean, shown};
 
@@ -91,6 +92,11 @@ impl Policy {
     /// Judges what is opened later on, links inside of directories included.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// A secret directory, each of whose files the guard judges when it is read.
+    pub fn secret(&self, path: &Path) -> SecretDir {
+        SecretDir::new(path, self.guard.clone())
     }
 
     /// The permissions as the operator would write them, for `plan`.

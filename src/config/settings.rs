@@ -8,13 +8,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::event::Pairs;
-use crate::model::{Digest, Reference, TreePath};
+use crate::model::{Address, CommitId, Digest, GitRef, Reference, TreePath, UrlCredential};
 use crate::net;
 use crate::support::limits::Limits;
 
-use super::address::{Address, UrlCredential};
 use super::ambient::Ambient;
-use super::git::{CommitId, GitRef};
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
 

@@ -2,6 +2,7 @@
 //!
 //! Everything above this row speaks in these words, so that two modules of one row can agree without importing each other.
 
+pub mod address;
 pub mod digest;
 pub mod failure;
 pub mod keychain;
@@ -11,12 +12,15 @@ pub mod path;
 pub mod reason;
 pub mod reference;
 pub mod result;
+pub mod revision;
 pub mod tree;
 pub mod visible;
 
+pub use address::{Address, UrlCredential};
 pub use digest::{Digest, ImageId};
 pub use failure::{Classified, Failure};
 pub use outcome::{Outcome, Phase};
 pub use path::TreePath;
 pub use reason::Reason;
 pub use reference::Reference;
+pub use revision::{CommitId, GitRef};

@@ -12,7 +12,6 @@ pub mod dial;
 mod error;
 mod origin;
 mod proxy;
-mod redact;
 mod tls;
 
 pub use blocking::{BlockingClient, Body, Reply};
@@ -20,10 +19,11 @@ pub use client::{Client, Request, Response, Settings, Timeouts};
 pub use error::{Cause, NetError, Wait};
 pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
-pub use redact::{RedactedUrl, redact_url, secret_values};
 pub use reqwest::Method;
 pub use reqwest::header;
 pub use tls::{SystemRoots, Trust};
+
+pub use crate::support::url::{RedactedUrl, redact_url, secret_values};
 
 /// Chooses ring for every TLS connection of this process. Called by every client; harmless the second time.
 pub fn init() {

@@ -7,16 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Services;
-use crate::config::address::UrlCredential;
 use crate::config::{Ambient, Settings};
-use crate::model::{Classified, Reason};
+use crate::model::{Classified, Reason, UrlCredential};
 use crate::net::{
     self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust,
 };
 use crate::registry::RegistryError;
 use crate::source::git;
 use crate::support::redact::Redactor;
-use crate::support::secretdir::{SecretDir, SecretError, Secrets};
+use crate::support::secretdir::{SecretError, Secrets};
 
 /// Why a host cannot even be asked.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +89,7 @@ impl Access {
         settings: &Settings,
         services: &Services,
     ) -> Result<Self, AccessError> {
-        let secrets = secret.map(|path| SecretDir::new(path, settings.policy.guard().clone()).read()).transpose()?.unwrap_or_default();
+        let secrets = secret.map(|path| settings.policy.secret(path).read()).transpose()?.unwrap_or_default();
         let client = Client::new(&connector(&settings.ambient, &secrets)?).map_err(|cause| match (cause, secret) {
             (cause @ NetError::Authority(_), Some(path)) => AccessError::Authority { path: path.to_owned(), cause },
             (cause, _) => cause.into(),
@@ -159,9 +158,8 @@ fn credential(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::address::{self, Purpose};
     use crate::config::ambient::Proxies;
-    use crate::config::policy::Policy;
+    use crate::model::Address;
     use crate::support::secretdir::StoredCredential;
 
     fn behind(proxy: &str) -> Ambient {
@@ -184,7 +182,7 @@ mod tests {
 
     /// What the host is shown for this URL, and what is masked afterwards.
     fn shown(url: &str, secrets: &Secrets) -> (Option<String>, String) {
-        let (address, written) = address::parse("f", url, Purpose::Git, &Policy::default()).unwrap();
+        let (address, written) = Address::of_git(url).unwrap();
         let (origin, redactor) = (Origin::of(address.url()).unwrap(), Redactor::default());
         let credential = credential(origin, address.url(), secrets, written.as_ref(), Token::Git, &redactor).unwrap();
         (credential.map(|credential| format!("{credential:?}")), redactor.scrub("contoso-name hush-word").into_owned())

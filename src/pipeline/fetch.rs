@@ -19,7 +19,7 @@ use crate::model::{Classified, Reason};
 use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
-use crate::source::git::{self, GitUrl};
+use crate::source::git;
 
 /// Between two progress events.
 const BEAT: Duration = Duration::from_millis(500);
@@ -107,14 +107,13 @@ fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services:
     let url = wanted.address.url();
     let access = Access::to(url, wanted.secret.as_deref(), wanted.credential.as_ref(), Token::Git, settings, services)?;
     let options = git::Options {
-        url: GitUrl::parse(url.as_str()).map_err(SourceError::from)?,
-        reference: wanted.reference.as_ref().map(|name| name.as_str().to_owned()),
-        commit: wanted.commit.as_ref().map(|id| id.as_str().to_owned()),
+        address: wanted.address.clone(),
+        reference: wanted.reference.clone(),
+        commit: wanted.commit.clone(),
         subdir: wanted.subdir.clone(),
         credential: access.credential,
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
-        plain_http: settings.policy.plain_http,
     };
     let mut beat = Beat::new(services);
     let tree = git::fetch(&options, &access.client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;

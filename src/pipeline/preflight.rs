@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Classified, Reason};
+use crate::support::scratch::ScratchDir;
 
 /// Why there is nowhere to work.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ impl Classified for WorkspaceError {
 
 /// The run's own directory in the workspace, gone when the run is.
 #[derive(Debug)]
-pub struct Workspace(PathBuf);
+pub struct Workspace(ScratchDir);
 
 impl Workspace {
     /// In the first candidate that can be written. With one candidate only, the error says what is wrong with it.
@@ -60,21 +61,11 @@ impl Workspace {
     }
 
     fn claim_in(path: &Path, run: &str) -> Result<Self, WorkspaceError> {
-        let own = path.join(format!("podwright-{run}"));
-        match fs::create_dir(&own) {
-            Ok(()) => Ok(Self(own)),
-            Err(cause) => Err(explain(path, cause)),
-        }
+        ScratchDir::create(path.join(format!("podwright-{run}"))).map(Self).map_err(|cause| explain(path, cause))
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path()
     }
 }
 

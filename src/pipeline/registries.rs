@@ -8,14 +8,13 @@ use crate::config::Settings;
 use crate::model::Reference;
 use crate::registry::{Client, DockerKeychain, Options, Source, config_path};
 use crate::support::redact::Redactor;
-use crate::support::secretdir::SecretDir;
 
 /// Where credentials are looked for, the request's own secret first.
 pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain {
     let ambient = &settings.ambient;
     let mut sources = Vec::new();
     if let Some(path) = &settings.registry_secret {
-        let secret = SecretDir::new(path, settings.policy.guard().clone());
+        let secret = settings.policy.secret(path);
         sources.push(Source::Directory { secret, hosts: hosts(settings) });
     }
     sources.extend(ambient.docker_auth_config.clone().map(Source::Inline));
@@ -35,7 +34,7 @@ fn hosts(settings: &Settings) -> Vec<String> {
 pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
     let hosts = hosts(settings);
     let Some(path) = settings.registry_secret.as_deref().filter(|_| hosts.len() > 1) else { return Ok(()) };
-    match SecretDir::new(path, settings.policy.guard().clone()).read()? {
+    match settings.policy.secret(path).read()? {
         secrets if secrets.basic.is_some() => Err(AccessError::WhoseSecret { path: path.to_owned(), hosts: hosts.join(", ") }),
         _ => Ok(()),
     }
@@ -43,7 +42,7 @@ pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
 
 /// For reading tags back from this pod. The CA that lies beside the registry's credential counts here, too.
 pub fn client(settings: &Settings, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
-    let secrets = settings.registry_secret.as_deref().map(|path| SecretDir::new(path, settings.policy.guard().clone()).read());
+    let secrets = settings.registry_secret.as_deref().map(|path| settings.policy.secret(path).read());
     let secrets = secrets.transpose()?.unwrap_or_default();
     let options = Options {
         net: connector(&settings.ambient, &secrets)?,

@@ -9,5 +9,7 @@ pub mod limits;
 pub mod patterns;
 pub mod redact;
 pub mod run_id;
+pub mod scratch;
 pub mod secretdir;
 pub mod selection;
+pub mod url;

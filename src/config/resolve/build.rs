@@ -1,7 +1,7 @@
 //! How to build: what is checked here is what the engine would take, and should not.
 
+use crate::config::address::tree_path;
 use crate::config::error::{ConfigError, shown};
-use crate::config::git::tree_path;
 use crate::config::policy::Policy;
 use crate::config::request;
 use crate::config::settings::{Build, DEFAULT_DOCKERFILE};

@@ -1,8 +1,7 @@
 //! The source: exactly one, where it is, and what of it is the context.
 
-use crate::config::address::{self, Purpose};
+use crate::config::address::{self, tree_path};
 use crate::config::error::ConfigError;
-use crate::config::git::{CommitId, GitRef, tree_path};
 use crate::config::policy::Policy;
 use crate::config::request;
 use crate::config::settings::{ArchiveFrom, ArchiveSource, DirectorySource, GitSource, Source, SourceKind};
@@ -26,14 +25,14 @@ pub fn resolve(source: request::Source, policy: &Policy) -> Result<Source, Confi
 
 fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> {
     let url = source.url.ok_or_else(|| ConfigError::invalid("source.git.url", "is missing", "write https://host/path"))?;
-    let (address, credential) = address::parse("source.git.url", &url, Purpose::Git, policy)?;
-    let reference = source.r#ref.map(|text| GitRef::parse("source.git.ref", &text)).transpose()?;
+    let (address, credential) = address::git("source.git.url", &url, policy)?;
+    let reference = source.r#ref.map(|text| address::git_ref("source.git.ref", &text)).transpose()?;
     Ok(GitSource {
         address,
         credential,
         secret: secret("source.git.secret", source.secret, policy)?,
         reference: reference.filter(|reference| reference.as_str() != "HEAD"),
-        commit: source.commit.map(|text| CommitId::parse("source.git.commit", &text)).transpose()?,
+        commit: source.commit.map(|text| address::commit("source.git.commit", &text)).transpose()?,
         subdir: subdir("source.git.subdir", source.subdir)?,
     })
 }
@@ -42,7 +41,7 @@ fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, C
     let secret = secret("source.archive.secret", source.secret, policy)?;
     let from = match (source.url, source.path, source.stdin.unwrap_or_default()) {
         (Some(url), None, false) => {
-            let (address, credential) = address::parse("source.archive.url", &url, Purpose::Archive, policy)?;
+            let (address, credential) = address::web("source.archive.url", &url, policy)?;
             ArchiveFrom::Url { address, credential, secret }
         }
         (None, _, _) if secret.is_some() => {

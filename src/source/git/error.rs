@@ -9,10 +9,6 @@ use crate::support::limits::{Bound, GIT_PIECE};
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    #[error("source.git.{field}: {problem}")]
-    Request { field: &'static str, problem: String },
-    #[error("{url} is plain http, which the operator has not allowed (plain-http)")]
-    PlainHttp { url: RedactedUrl },
     #[error("{url} has no such repository (status {status}){}", quote(.said.as_deref()))]
     NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{url} is no git repository over smart http: it answered with {got}")]
@@ -64,8 +60,7 @@ fn quote(text: Option<&str>) -> String {
 impl Classified for GitError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Request { .. } | Self::Workspace { .. } => Reason::RequestInvalid,
-            Self::PlainHttp { .. } => Reason::NotPermitted,
+            Self::Workspace { .. } => Reason::RequestInvalid,
             Self::NotFound { .. } | Self::NotGit { .. } | Self::Subdir { exists: false, .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Revision { .. } => Reason::RevisionNotFound,
@@ -92,7 +87,6 @@ impl Classified for GitError {
                  host only, never to where a redirect leads"
             }
             Self::Auth { authenticated: true, .. } => "check that the secret is current and may read this repository",
-            Self::PlainHttp { .. } => "use https, or let the operator allow plain-http",
             Self::Revision { hint, .. } => return hint.clone(),
             Self::Net { cause, .. } => return cause.hint(),
             Self::Workspace { .. } | Self::WorkspaceFull { .. } => {

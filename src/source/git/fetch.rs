@@ -1,6 +1,7 @@
 //! The fetch: list the refs, decide on one commit, get it as shallow as can be, prove that it came.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
@@ -10,14 +11,15 @@ use super::commit::Commit;
 use super::resolve::{self, Head, Plan, Wanted, Way};
 use super::session::Session;
 use super::tree::{GitTree, Parts};
-use super::workspace::Workspace;
-use super::{GitError, GitUrl, ffi, transport_http, url};
+use super::{GitError, ffi, transport_http};
 use crate::event::SourceProgress;
-use crate::model::TreePath;
+use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::{BlockingClient, Credential};
+use crate::support::backoff;
 use crate::support::limits::{
     Bound, GIT_COMMIT, GIT_COMMIT_BYTES, GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, GIT_PIECE, GIT_PIECE_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES,
 };
+use crate::support::scratch::ScratchDir;
 
 /// How often progress is told; whether to go on is asked at every object.
 const EVERY: Duration = Duration::from_millis(100);
@@ -28,11 +30,11 @@ const SMALLEST_PIECE: u64 = 1 << 20;
 /// What to fetch.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub url: GitUrl,
+    pub address: Address,
     /// A branch, a tag, a full name, or `HEAD`, which is also the default.
-    pub reference: Option<String>,
-    /// A whole commit id. With a ref: what the ref must point at.
-    pub commit: Option<String>,
+    pub reference: Option<GitRef>,
+    /// With a ref: what the ref must point at.
+    pub commit: Option<CommitId>,
     /// The directory that becomes the root; the root itself by default.
     pub subdir: TreePath,
     /// Shown to the URL's own origin only, and only when it asks.
@@ -40,8 +42,6 @@ pub struct Options {
     /// An existing, writable directory; the repository's own is made in it.
     pub workspace: PathBuf,
     pub limits: Limits,
-    /// The operator allows http without TLS.
-    pub plain_http: bool,
 }
 
 /// Fetches one commit. Blocks: call it on a thread of its own, never inside an async task.
@@ -49,47 +49,39 @@ pub struct Options {
 /// `progress` is told bytes and objects a few times a second, and answers whether to go on. The tree keeps its objects in
 /// the workspace until it is dropped.
 pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
-    check(options)?;
-    let wanted = wanted(options)?;
-    ffi::set_up().map_err(|error| GitError::Library(error.message().to_owned()))?;
+    let library = |error: git2::Error| GitError::Library(error.message().to_owned());
+    let commit = options.commit.as_ref().map(|id| Oid::from_str(id.as_str())).transpose().map_err(library)?;
+    let wanted = Wanted { reference: options.reference.clone(), commit };
+    ffi::set_up().map_err(library)?;
     // A ref may move between being listed and being fetched: then everything is asked once more, from the start.
     for _ in 0..2 {
         if let Some(tree) = Attempt::new(options, net)?.run(&wanted, progress)? {
             return Ok(tree);
         }
     }
-    Err(GitError::Moving { url: options.url.redacted() })
-}
-
-fn check(options: &Options) -> Result<(), GitError> {
-    let tls = options.url.origin().is_some_and(|origin| origin.is_tls());
-    if tls || options.plain_http { Ok(()) } else { Err(GitError::PlainHttp { url: options.url.redacted() }) }
-}
-
-fn wanted(options: &Options) -> Result<Wanted, GitError> {
-    options.reference.as_deref().map(url::check_ref).transpose()?;
-    let commit = options.commit.as_deref().map(url::check_commit).transpose()?;
-    Ok(Wanted { reference: options.reference.clone(), commit })
+    Err(GitError::Moving { url: options.address.redacted() })
 }
 
 struct Attempt<'a> {
     options: &'a Options,
     net: &'a BlockingClient,
     session: Session,
-    workspace: Workspace,
+    scratch: ScratchDir,
 }
 
 impl<'a> Attempt<'a> {
     fn new(options: &'a Options, net: &'a BlockingClient) -> Result<Self, GitError> {
-        let session = Session::new(net.clone(), options.url.clone(), options.credential.clone());
-        Ok(Self { options, net, session, workspace: Workspace::create(&options.workspace)? })
+        let session = Session::new(net.clone(), options.address.clone(), options.credential.clone());
+        let path = options.workspace.join(format!("git-{:016x}", backoff::random()));
+        let scratch = ScratchDir::create(path).map_err(|cause| workspace_failed(&options.workspace, cause))?;
+        Ok(Self { options, net, session, scratch })
     }
 
     /// `None` when the server no longer has what it listed.
     fn run(self, wanted: &Wanted, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Option<GitTree>, GitError> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
-        let repository = Repository::init_opts(self.workspace.path(), &init).map_err(|error| self.explain(&error))?;
+        let repository = Repository::init_opts(self.scratch.path(), &init).map_err(|error| self.explain(&error))?;
         let entered = transport_http::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
@@ -97,8 +89,8 @@ impl<'a> Attempt<'a> {
         let Some(commit) = self.commit(&repository, &plan)? else { return Ok(None) };
         drop(repository);
         let mut tree = GitTree::open(Parts {
-            workspace: self.workspace,
-            url: self.options.url.clone(),
+            scratch: self.scratch,
+            address: self.options.address.clone(),
             commit,
             reference: plan.reference,
             subdir: self.options.subdir.clone(),
@@ -118,7 +110,7 @@ impl<'a> Attempt<'a> {
         wanted: &Wanted,
         progress: &mut dyn FnMut(SourceProgress) -> bool,
     ) -> Result<(Option<Plan>, u64), GitError> {
-        let mut remote = repository.remote_anonymous(&self.options.url.text()).map_err(|error| self.explain(&error))?;
+        let mut remote = repository.remote_anonymous(&self.options.address.shown()).map_err(|error| self.explain(&error))?;
         let mut connection =
             remote.connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None).map_err(|error| self.explain(&error))?;
         let heads = heads(&connection).map_err(|error| self.explain(&error))?;
@@ -183,11 +175,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn over(&self, limit: Bound, value: u64) -> GitError {
-        GitError::Limit { url: self.options.url.redacted(), limit, value }
+        GitError::Limit { url: self.options.address.redacted(), limit, value }
     }
 
     fn missing(&self, problem: String, hint: Option<String>) -> GitError {
-        GitError::Revision { url: self.options.url.redacted(), problem, hint }
+        GitError::Revision { url: self.options.address.redacted(), problem, hint }
     }
 
     fn unreachable(&self, commit: Oid) -> GitError {
@@ -210,7 +202,7 @@ impl<'a> Attempt<'a> {
             return GitError::Cancelled;
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
-        let url = || self.options.url.redacted();
+        let url = || self.options.address.redacted();
         if ffi::refused() {
             let (limit, value) = piece(&self.options.limits);
             return self.over(limit, value);
@@ -226,6 +218,15 @@ impl<'a> Attempt<'a> {
 /// server whose disk is full says the same words, as an error of the network.
 fn is_full(class: ErrorClass, message: &str) -> bool {
     class == ErrorClass::Os && (message.contains("No space left on device") || message.contains("Disk quota exceeded"))
+}
+
+/// Tells a full workspace from an unusable one.
+fn workspace_failed(path: &Path, cause: io::Error) -> GitError {
+    let path = path.display().to_string();
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => GitError::WorkspaceFull { path },
+        _ => GitError::Workspace { path, cause },
+    }
 }
 
 /// What one piece of the pack may take in memory. libgit2's tables of objects are such pieces, too.

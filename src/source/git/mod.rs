@@ -18,15 +18,12 @@ mod resolve;
 mod session;
 mod transport_http;
 mod tree;
-mod url;
-mod workspace;
 
 pub use credentials::token_credential;
 pub use error::GitError;
 pub use fetch::{Options, fetch};
 pub use remote::Notice;
 pub use tree::GitTree;
-pub use url::GitUrl;
 
 #[cfg(test)]
 mod tests;

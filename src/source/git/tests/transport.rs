@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::model::Address;
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
+use crate::source::git::GitError;
 use crate::source::git::trial::{Cut, PASSWORD, Repo, Trial, backend, challenge, knows, noise, serve, serve_private};
-use crate::source::git::{GitError, GitUrl};
 
 fn repo() -> Repo {
     let repo = Repo::new();
@@ -61,7 +62,7 @@ fn hidden_and_missing_repositories_are_not_found() {
     assert!(missing.hint().unwrap().contains("private"), "{missing}");
     assert!(Trial::new(&hiding).trusting(&pki).knowing(PASSWORD).run().is_ok());
     let mut trial = Trial::new(&hiding).trusting(&pki);
-    trial.options.url = GitUrl::parse(hiding.at("/other.git").as_str()).unwrap();
+    trial.options.address = Address::of_git(hiding.at("/other.git").as_str()).unwrap().0;
     assert_eq!(error(&trial.knowing(PASSWORD)).reason(), Reason::SourceNotFound);
     let page = Server::plain(|_, out| answer(out, 200, &[("Content-Type", "text/html")], b"<html>"));
     assert!(matches!(error(&Trial::new(&page)), GitError::NotGit { got, .. } if got == "text/html"));

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::{Serialize, Serializer};
 use url::Url;
 
-use crate::support::redact::MASK;
+use super::redact::MASK;
 
 /// Query parameters that say where, never who: everything else in a query is masked, since signatures and tokens go by
 /// too many names (`sig`, `token`, `X-Amz-Signature`, `access_token`, `private_token`, …) to list them.
