@@ -26,8 +26,8 @@ fn permitted(field: &str, parsed: Result<Located, BadAddress>, policy: &Policy) 
         Scheme::Http if !policy.plain_http => {
             Err(ConfigError::not_permitted(field, "http:// can be read and changed on the way", "plain-http"))
         }
-        Scheme::Ssh | Scheme::Git => {
-            Err(ConfigError::not_built(format!("{field}: {}://", address.url().scheme()), "use https://, with a secret directory"))
+        Scheme::Git if !policy.git_protocol => {
+            Err(ConfigError::not_permitted(field, "git:// can be read and changed on the way", "git-protocol"))
         }
         _ => Ok((address, credential)),
     }
@@ -68,8 +68,7 @@ mod tests {
     fn an_error_names_the_field_and_never_the_url() {
         for (text, reason, what) in [
             ("http://127.0.0.1/hush.git", Reason::NotPermitted, "\"plain-http\""),
-            ("ssh://git@a.b/hush.git", Reason::RequestInvalid, "not built yet"),
-            ("git@a.b:hush.git", Reason::RequestInvalid, "not built yet"),
+            ("git://a.b/hush.git", Reason::NotPermitted, "\"git-protocol\""),
             ("/hush", Reason::RequestInvalid, "a path"),
         ] {
             let error = git("source.git.url", text, &Policy::default()).unwrap_err();
@@ -79,7 +78,10 @@ mod tests {
         }
         let mut policy = Policy::default();
         policy.allow("--allow", "plain-http").unwrap();
-        assert!(git("f", "http://a.b/c.git", &policy).is_ok());
+        policy.allow("--allow", "git-protocol").unwrap();
+        for text in ["http://a.b/c.git", "git://a.b/c.git", "ssh://a.b/c.git", "a.b:c.git"] {
+            assert!(git("f", text, &policy).is_ok(), "{text}");
+        }
     }
 
     #[test]

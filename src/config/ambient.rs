@@ -29,6 +29,8 @@ pub struct Ambient {
     pub ssl_cert_dirs: Vec<PathBuf>,
     /// `TRACEPARENT`, where it is well formed (W3C Trace Context, "traceparent"); a malformed one counts as none.
     pub traceparent: Option<String>,
+    /// `SSH_AUTH_SOCK`: the socket of an agent that holds keys for ssh.
+    pub ssh_auth_sock: Option<PathBuf>,
     pub tmpdir: Option<PathBuf>,
     pub home: Option<PathBuf>,
 }
@@ -59,6 +61,7 @@ impl Ambient {
                 .map(|dirs| std::env::split_paths(&dirs).filter(|d| !d.as_os_str().is_empty()).collect())
                 .unwrap_or_default(),
             traceparent: text(env, "TRACEPARENT").ok().flatten().filter(|value| is_traceparent(value)),
+            ssh_auth_sock: path("SSH_AUTH_SOCK"),
             tmpdir: path("TMPDIR"),
             home: path("HOME"),
         })

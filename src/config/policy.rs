@@ -10,16 +10,18 @@ use crate::support::secretdir::SecretDir;
 use super::error::{ConfigError, did_you_mean, shown};
 
 /// The permissions that are built. A name with `=` takes a value.
-const NAMES: [&str; 4] = ["plain-http", "insecure-registry=", "frontend=", "host-network"];
+const NAMES: [&str; 5] = ["plain-http", "git-protocol", "insecure-registry=", "frontend=", "host-network"];
 
 /// Those of the contract that are not.
-const NOT_BUILT: [&str; 6] = ["git-protocol", "security-opts", "cgroup-parent", "credential-helpers", "post-build-hook", "prune"];
+const NOT_BUILT: [&str; 5] = ["security-opts", "cgroup-parent", "credential-helpers", "post-build-hook", "prune"];
 
 /// The operator's word. `Policy::default()` allows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Sources over `http://`.
     pub plain_http: bool,
+    /// Sources over `git://`.
+    pub git_protocol: bool,
     /// `host[:port]` of registries that may speak plain http or show a certificate nobody vouches for. Loopback needs none.
     pub insecure_registries: Vec<String>,
     /// `RUN` steps in the node's network.
@@ -34,6 +36,7 @@ impl Policy {
         let (word, value) = name.split_once('=').map_or((name, None), |(word, value)| (word, Some(value)));
         match (word, value) {
             ("plain-http", None) => self.plain_http = true,
+            ("git-protocol", None) => self.git_protocol = true,
             ("host-network", None) => self.host_network = true,
             ("insecure-registry", Some(host)) => self.insecure_registries.push(registry_host(from, host)?),
             ("frontend", Some(reference)) => self.frontends.push(frontend(from, reference)?),
@@ -101,7 +104,7 @@ impl Policy {
 
     /// The permissions as the operator would write them, for `plan`.
     pub fn names(&self) -> Vec<String> {
-        let switches = [(self.plain_http, "plain-http"), (self.host_network, "host-network")];
+        let switches = [(self.plain_http, "plain-http"), (self.git_protocol, "git-protocol"), (self.host_network, "host-network")];
         let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
         let registries = self.insecure_registries.iter().map(|host| format!("insecure-registry={host}"));
         switches.chain(registries).chain(self.frontends.iter().map(|allowed| format!("frontend={allowed}"))).collect()

@@ -54,7 +54,7 @@ pub struct Source {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Git {
-    /// `https://…`; `http://…` where the operator allows `plain-http`.
+    /// `https://…`, `ssh://…` or `host:path`; `http://…` and `git://…` where the operator allows `plain-http` or `git-protocol`.
     pub url: Option<String>,
     /// A branch, a tag, or a full name such as `refs/pull/7/head`; by default the remote's HEAD.
     pub r#ref: Option<String>,
@@ -62,7 +62,8 @@ pub struct Git {
     pub commit: Option<String>,
     /// The directory of the repository that is the context.
     pub subdir: Option<String>,
-    /// A directory: `username` and `password`, `token`, `.git-credentials`, `ca.crt`.
+    /// A directory: `username` and `password`, `token`, `.git-credentials`, `ca.crt`, `tls.crt` and `tls.key`; for ssh
+    /// `ssh-privatekey` (also `ssh`, `identity`), its `passphrase`, and `known_hosts`.
     pub secret: Option<String>,
 }
 

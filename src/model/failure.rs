@@ -74,7 +74,6 @@ impl Classified for SecretError {
             | Self::Unreadable { .. }
             | Self::TooLarge { .. }
             | Self::Malformed { .. }
-            | Self::NotBuilt { .. }
             | Self::Empty { .. } => Reason::SecretInvalid,
             Self::Forbidden(_) => Reason::NotPermitted,
         }

@@ -66,6 +66,11 @@ pub(super) async fn check_name(name: &str) -> Result<(), Forbidden> {
     }
 }
 
+/// Refuses an address that a name was resolved to.
+pub(super) fn check_address(name: &str, address: IpAddr) -> Result<(), Forbidden> {
+    if is_forbidden(address) { Err(Forbidden::Address { name: name.to_owned(), address }) } else { Ok(()) }
+}
+
 fn forbidden(name: &str, at: SocketAddr) -> Forbidden {
     Forbidden::Address { name: name.to_owned(), address: at.ip() }
 }

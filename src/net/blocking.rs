@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Client, NetError, Request, Response};
+use super::stream::{Place, Said, Stream, Wire};
+use super::{Client, NetError, Request, Response, Timeouts};
 
 /// Pieces of a body that may wait to be read; each is at most what the connection reads at once (some 400 KiB).
 const READ_AHEAD: usize = 4;
@@ -51,6 +52,32 @@ impl BlockingClient {
     /// Whether nobody wants the answers any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.client.timeouts()
+    }
+
+    /// Waits for work on the runtime, until it is done or nobody wants it any more.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = self.cancel.cancelled() => Err(NetError::Cancelled),
+                done = work => done,
+            }
+        })
+    }
+
+    pub(super) fn stream(&self, wire: Box<dyn Wire>, said: Said, host: String) -> Stream {
+        Stream { wire, said, host, idle: self.timeouts().idle, runtime: self.runtime.clone(), cancel: self.cancel.clone() }
+    }
+
+    /// Connects to a host's port and nothing more. `checked`: somebody else than the request chose the host.
+    pub fn tcp(&self, url: &Url, usual_port: u16, checked: bool) -> Result<Stream, NetError> {
+        let place = Place::of(url, usual_port, checked);
+        let timeouts = self.timeouts();
+        let wire = self.wait(place.connect(&timeouts))?;
+        Ok(self.stream(Box::new(wire), Said::default(), place.shown()))
     }
 
     /// Sends and waits for the head of the answer. See [`Client::send`] for redirects and credentials.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
+use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
 use super::error::Cause;
-use super::{Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
+use super::{Credential, Identity, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
 const MOST_HOPS: usize = 5;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub roots: SystemRoots,
     pub proxy: ProxySettings,
     pub timeouts: Timeouts,
+    /// Shown to hosts of requests themselves, never to where they are sent on.
+    pub identity: Option<Identity>,
 }
 
 /// The bounds of every wait.
@@ -84,6 +87,8 @@ pub struct Client {
     own: reqwest::Client,
     /// For what a host named, as by a redirect, and no proxy serves: its resolver refuses the addresses in `address`.
     foreign: reqwest::Client,
+    /// For the same behind a proxy, which resolves names itself.
+    proxied: reqwest::Client,
     proxy: ProxySettings,
     timeouts: Timeouts,
     no_roots: bool,
@@ -91,8 +96,8 @@ pub struct Client {
 
 impl Client {
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
-        let (config, any_root) = tls::configure(&settings.trust, &settings.roots)?;
-        let build = |foreign: bool| {
+        let (plain, any_root) = tls::configure(&settings.trust, &settings.roots, None)?;
+        let build = |config: &ClientConfig, checked: bool| {
             let proxy = settings.proxy.clone();
             let builder = reqwest::Client::builder()
                 .tls_backend_preconfigured(config.clone())
@@ -102,16 +107,26 @@ impl Client {
                 .referer(false)
                 .connect_timeout(settings.timeouts.connect)
                 .user_agent(concat!("podwright/", env!("CARGO_PKG_VERSION")));
-            let builder = if foreign { builder.dns_resolver(CheckedResolver) } else { builder };
+            let builder = if checked { builder.dns_resolver(CheckedResolver) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
+        let proxied = build(&plain, false)?;
+        let own = match &settings.identity {
+            Some(identity) => build(&tls::configure(&settings.trust, &settings.roots, Some(identity))?.0, false)?,
+            None => proxied.clone(),
+        };
         Ok(Self {
-            own: build(false)?,
-            foreign: build(true)?,
+            own,
+            foreign: build(&plain, true)?,
+            proxied,
             proxy: settings.proxy.clone(),
             timeouts: settings.timeouts,
             no_roots: !any_root,
         })
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     /// Sends, follows redirects, and returns whatever status the last answer has.
@@ -142,7 +157,11 @@ impl Client {
         if checked {
             self.check(&request.url, proxy).await?;
         }
-        let client = if checked && proxy.is_none() { &self.foreign } else { &self.own };
+        let client = match proxy {
+            None if checked => &self.foreign,
+            Some(_) if request.foreign => &self.proxied,
+            _ => &self.own,
+        };
         let mut headers = request.headers.clone();
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
         if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {

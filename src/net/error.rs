@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::address::Forbidden;
+use super::ssh::Distrust;
 use super::{RedactedUrl, tls};
 
 /// Which wait came to its end.
@@ -69,12 +70,20 @@ pub enum NetError {
         #[source]
         cause: Cause,
     },
+    #[error("{host} is not talked to: {rule}")]
+    Address { host: String, rule: String },
+    #[error("{host} shows the key {offered}, which is not trusted: {why}")]
+    HostKey { host: String, offered: String, why: Distrust },
+    #[error("{host} does not let {user} in{}", if tried.is_empty() { String::new() } else { format!(" with {tried}") })]
+    Denied { host: String, user: String, tried: String },
     #[error("{host} sent more than {limit} bytes")]
     TooLarge { host: String, limit: u64 },
     #[error("the request was cancelled")]
     Cancelled,
     #[error("the CA that is given is of no use: {0}")]
     Authority(String),
+    #[error("the client certificate that is given is of no use: {0}")]
+    Identity(String),
     #[error("{0}")]
     Settings(String),
 }
@@ -92,6 +101,11 @@ impl NetError {
                 "check host and port, network policies, and whether this pod needs a proxy (HTTPS_PROXY)"
             }
             Self::NotTls { .. } => "check the port, and whether the host is meant to be reached over plain http",
+            Self::HostKey { why: Distrust::Unknown, .. } => {
+                "if this is the host's key, by a way that can be trusted, add it to known_hosts in the secret"
+            }
+            Self::HostKey { .. } => "ask whoever runs the host which key is its own, and mend known_hosts in the secret",
+            Self::Denied { .. } => "give a key in the secret (ssh-privatekey) that the host knows for this user",
             Self::Proxy { .. } => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
             Self::Redirect { .. } => "if the place it leads to is right, name it in the request itself",
             _ => return None,

@@ -12,6 +12,8 @@ pub mod dial;
 mod error;
 mod origin;
 mod proxy;
+mod ssh;
+mod stream;
 mod tls;
 
 pub use blocking::{BlockingClient, Body, Reply};
@@ -21,7 +23,9 @@ pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use tls::{SystemRoots, Trust};
+pub use ssh::{BadKey, Distrust, KnownHosts, SshIdentity, SshKey};
+pub use stream::Stream;
+pub use tls::{Identity, SystemRoots, Trust};
 
 pub use crate::support::url::{RedactedUrl, redact_url, secret_values};
 

@@ -9,10 +9,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::NetError;
 
@@ -21,6 +22,25 @@ use super::NetError;
 pub struct Trust {
     /// PEM bundles, each with one or more certificates: a private CA, or the server's own certificate.
     pub extra: Vec<Vec<u8>>,
+}
+
+/// Who this is, to a host that asks by TLS.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// PEM: the certificate, then those that vouch for it.
+    pub chain: Vec<u8>,
+    /// PEM, not encrypted.
+    pub key: SecretString,
+}
+
+impl Identity {
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), NetError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.chain).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let chain = chain.ok_or_else(|| NetError::Identity("tls.crt holds no certificate in PEM form".to_owned()))?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.expose_secret().as_bytes());
+        Ok((chain, key.map_err(|_| NetError::Identity("tls.key holds no private key in PEM form that is not encrypted".to_owned()))?))
+    }
 }
 
 /// Where the roots are that a pod trusts for every host.
@@ -67,7 +87,7 @@ impl SystemRoots {
 }
 
 /// The configuration for a client, and whether any root was found at all.
-pub(super) fn configure(trust: &Trust, system: &SystemRoots) -> Result<(ClientConfig, bool), NetError> {
+pub(super) fn configure(trust: &Trust, system: &SystemRoots, identity: Option<&Identity>) -> Result<(ClientConfig, bool), NetError> {
     super::init();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system.load()?);
@@ -77,9 +97,16 @@ pub(super) fn configure(trust: &Trust, system: &SystemRoots) -> Result<(ClientCo
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|cause| NetError::Settings(format!("TLS could not be set up: {cause}")))?;
-    let mut config = match verifier(roots, extra, provider)? {
-        Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        None => builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
+    let builder = match verifier(roots, extra, provider)? {
+        Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+        None => builder.with_root_certificates(RootCertStore::empty()),
+    };
+    let mut config = match identity.map(Identity::parse).transpose()? {
+        Some((chain, key)) => {
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|cause| NetError::Identity(format!("tls.crt and tls.key cannot be used together: {cause}")))?
+        }
+        None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, any))

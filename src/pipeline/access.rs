@@ -8,14 +8,16 @@ use url::Url;
 
 use super::Services;
 use crate::config::{Ambient, Settings};
-use crate::model::{Classified, Reason, UrlCredential};
+use crate::model::address::Scheme;
+use crate::model::{Address, Classified, Reason, UrlCredential};
 use crate::net::{
-    self, BadCredential, BadProxy, BlockingClient, Client, Credential, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust,
+    self, BadCredential, BadKey, BadProxy, BlockingClient, Client, Credential, KnownHosts, NetError, Origin, ProxySettings, RedactedUrl,
+    SshIdentity, SshKey, SystemRoots, Trust,
 };
 use crate::registry::RegistryError;
-use crate::source::git;
+use crate::source::git::{self, Door};
 use crate::support::redact::Redactor;
-use crate::support::secretdir::{SecretError, Secrets};
+use crate::support::secretdir::{ClientCertificate, SecretError, Secrets, file};
 
 /// Why a host cannot even be asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,18 @@ pub enum AccessError {
         #[source]
         cause: NetError,
     },
+    #[error("the client certificate in the secret directory {path:?} cannot be used")]
+    Identity {
+        path: PathBuf,
+        #[source]
+        cause: NetError,
+    },
+    #[error("{} {why}", path.display())]
+    SshKey { path: PathBuf, why: BadKey },
+    #[error("{url} is reached by ssh, and this pod has no key to show there")]
+    NoKey { url: RedactedUrl },
+    #[error("{url} is reached by ssh, and this pod has no list of hosts it may trust")]
+    NoHosts { url: RedactedUrl },
     #[error("a credential for {url} would travel in the clear")]
     InTheClear { url: RedactedUrl },
     #[error("no connection can be set up in this pod")]
@@ -47,7 +61,14 @@ impl Classified for AccessError {
         match self {
             Self::Secret(error) => error.reason(),
             // Before anything is sent, all that can be wrong with a connector is a CA.
-            Self::Credential(_) | Self::Net(_) | Self::Authority { .. } | Self::WhoseSecret { .. } => Reason::SecretInvalid,
+            Self::Credential(_)
+            | Self::Net(_)
+            | Self::Authority { .. }
+            | Self::Identity { .. }
+            | Self::SshKey { .. }
+            | Self::NoKey { .. }
+            | Self::NoHosts { .. }
+            | Self::WhoseSecret { .. } => Reason::SecretInvalid,
             Self::Proxy(_) | Self::InTheClear { .. } => Reason::RequestInvalid,
             Self::Registry(error) => error.reason(),
         }
@@ -57,6 +78,13 @@ impl Classified for AccessError {
         match self {
             Self::Secret(error) => error.fix(),
             Self::Net(error) | Self::Authority { cause: error, .. } => error.hint(),
+            Self::SshKey { .. } => Some("give a key of OpenSSH, with its passphrase in the key passphrase where it has one".to_owned()),
+            Self::NoKey { .. } => {
+                Some("give one in source.git.secret, as ssh-privatekey, or an agent's socket in SSH_AUTH_SOCK".to_owned())
+            }
+            Self::NoHosts { .. } => Some(format!(
+                "give known_hosts in source.git.secret (ssh-keyscan prints lines for it: check them by another way), or mount {SYSTEM_KNOWN_HOSTS}"
+            )),
             Self::InTheClear { .. } => Some("use https, or leave the secret out".to_owned()),
             Self::WhoseSecret { .. } => Some("give a .dockerconfigjson, which says what is for which registry".into()),
             Self::Registry(error) => error.hint(),
@@ -69,6 +97,7 @@ impl Classified for AccessError {
 pub struct Access {
     pub client: BlockingClient,
     pub credential: Option<Credential>,
+    secrets: Secrets,
 }
 
 /// Which kind of host a lone token is for.
@@ -92,6 +121,7 @@ impl Access {
         let secrets = secret.map(|path| settings.policy.secret(path).read()).transpose()?.unwrap_or_default();
         let client = Client::new(&connector(&settings.ambient, &secrets)?).map_err(|cause| match (cause, secret) {
             (cause @ NetError::Authority(_), Some(path)) => AccessError::Authority { path: path.to_owned(), cause },
+            (cause @ NetError::Identity(_), Some(path)) => AccessError::Identity { path: path.to_owned(), cause },
             (cause, _) => cause.into(),
         })?;
         let credential = match Origin::of(url) {
@@ -103,8 +133,49 @@ impl Access {
             return Err(AccessError::InTheClear { url: RedactedUrl::new(url.clone()) });
         }
         let client = BlockingClient::new(client, tokio::runtime::Handle::current(), services.cancel.token());
-        Ok(Self { client, credential })
+        Ok(Self { client, credential, secrets })
     }
+
+    /// How a repository's host is talked to.
+    pub fn door(self, address: &Address, secret: Option<&Path>, settings: &Settings, redactor: &Redactor) -> Result<Door, AccessError> {
+        Ok(match address.scheme() {
+            Scheme::Https | Scheme::Http => Door::Http(self.credential),
+            Scheme::Git => Door::Daemon,
+            Scheme::Ssh => Door::Ssh(ssh_identity(address, secret, &self.secrets, settings, redactor)?),
+        })
+    }
+}
+
+/// Where a system keeps the hosts it knows (ssh(1), "FILES"): an image of ours has none, a pod may mount one.
+const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+
+fn ssh_identity(
+    address: &Address,
+    secret: Option<&Path>,
+    secrets: &Secrets,
+    settings: &Settings,
+    redactor: &Redactor,
+) -> Result<SshIdentity, AccessError> {
+    if let Some(word) = &secrets.passphrase {
+        redactor.add(word);
+    }
+    let named = |name: &str| secret.unwrap_or(Path::new("")).join(name);
+    let parsed = |(name, text): &(&'static str, SecretString)| {
+        SshKey::parse(text, secrets.passphrase.as_ref()).map_err(|why| AccessError::SshKey { path: named(name), why })
+    };
+    let keys = secrets.ssh_keys.iter().map(parsed).collect::<Result<Vec<_>, _>>()?;
+    let agent = settings.ambient.ssh_auth_sock.clone();
+    if keys.is_empty() && agent.is_none() {
+        return Err(AccessError::NoKey { url: address.redacted() });
+    }
+    let listed = match &secrets.known_hosts {
+        Some(text) => Some(text.clone()),
+        None => {
+            file::read(Path::new(SYSTEM_KNOWN_HOSTS), settings.policy.guard())?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        }
+    };
+    let known_hosts = listed.as_deref().and_then(KnownHosts::parse).ok_or_else(|| AccessError::NoHosts { url: address.redacted() })?;
+    Ok(SshIdentity { keys, agent, known_hosts })
 }
 
 /// What this pod is told about reaching hosts, and the CA of the secret for this one.
@@ -115,7 +186,8 @@ pub fn connector(ambient: &Ambient, secrets: &Secrets) -> Result<net::Settings, 
     let proxy = ProxySettings::new(http.as_deref(), https.as_deref(), proxies.no_proxy.as_deref())?;
     let roots = SystemRoots::named(file.clone(), directories.clone());
     let trust = Trust { extra: secrets.ca.clone().into_iter().collect() };
-    Ok(net::Settings { trust, roots, proxy, ..net::Settings::default() })
+    let identity = secrets.client.clone().map(|ClientCertificate { chain, key }| net::Identity { chain, key });
+    Ok(net::Settings { trust, roots, proxy, identity, ..net::Settings::default() })
 }
 
 /// The most particular credential there is: what stood in the URL, then the directory's. A name without a password is a token

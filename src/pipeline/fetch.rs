@@ -106,17 +106,19 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
 fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
     let url = wanted.address.url();
     let access = Access::to(url, wanted.secret.as_deref(), wanted.credential.as_ref(), Token::Git, settings, services)?;
+    let client = access.client.clone();
+    let door = access.door(&wanted.address, wanted.secret.as_deref(), settings, &services.redactor)?;
     let options = git::Options {
         address: wanted.address.clone(),
         reference: wanted.reference.clone(),
         commit: wanted.commit.clone(),
         subdir: wanted.subdir.clone(),
-        credential: access.credential,
+        door,
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
     };
     let mut beat = Beat::new(services);
-    let tree = git::fetch(&options, &access.client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
+    let tree = git::fetch(&options, &client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
     for notice in tree.notices() {
         services.events.emit(Event::Notice { message: notice.message.clone(), hint: notice.hint.clone() });
     }

@@ -43,7 +43,12 @@ impl Classified for SourceError {
 fn reason_of(cause: &NetError) -> Reason {
     match cause {
         // A certificate that is not trusted now will not be in a minute, either.
-        NetError::Redirect { .. } | NetError::TooLarge { .. } | NetError::Tls { .. } => Reason::SourceRefused,
+        NetError::Redirect { .. }
+        | NetError::Address { .. }
+        | NetError::TooLarge { .. }
+        | NetError::Tls { .. }
+        | NetError::HostKey { .. } => Reason::SourceRefused,
+        NetError::Denied { .. } => Reason::SourceAuth,
         NetError::Settings(_) | NetError::Authority(_) => Reason::SecretInvalid,
         NetError::Cancelled => Reason::Internal,
         _ => Reason::SourceUnavailable,

@@ -35,6 +35,7 @@ mod registries;
 mod requests;
 mod secrets_and_stdin;
 mod source_edges;
+mod ssh;
 mod stopping;
 mod table;
 mod workspace;

@@ -64,8 +64,6 @@ fn what_is_not_built_is_said_to_be_so() {
         ("push: {destinations: [a], via: agent}", RequestInvalid, "push.via", "not built yet", "leave it out"),
         ("push: {destinations: [a], provenance: true}", RequestInvalid, "push.provenance", "not built yet", "leave it out"),
         ("result: {presets: [tekton]}", RequestInvalid, "result.presets", "not built yet", "leave it out"),
-        ("source: {git: {url: 'ssh://git@a.b/hush'}}", RequestInvalid, "source.git.url: ssh://", "not built yet", "https://"),
-        ("source: {git: {url: 'git@a.b:hush'}}", RequestInvalid, "source.git.url: ssh://", "not built yet", "https://"),
     ]);
 }
 

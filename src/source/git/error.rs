@@ -9,12 +9,12 @@ use crate::support::limits::{Bound, GIT_PIECE};
 /// Every message is about this pod's side: the node's daemon takes no part in a fetch.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    #[error("{url} has no such repository (status {status}){}", quote(.said.as_deref()))]
-    NotFound { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
+    #[error("{url} has no such repository{}{}", of_http(*.status), quote(.said.as_deref()))]
+    NotFound { url: RedactedUrl, status: Option<u16>, authenticated: bool, said: Option<String> },
     #[error("{url} is no git repository over smart http: it answered with {got}")]
     NotGit { url: RedactedUrl, got: String },
-    #[error("{url} {} (status {status}){}", if *.authenticated { "refused the credential" } else { "wants a credential" }, quote(.said.as_deref()))]
-    Auth { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
+    #[error("{url} {}{}{}", if *.authenticated { "refused the credential" } else { "wants a credential" }, of_http(*.status), quote(.said.as_deref()))]
+    Auth { url: RedactedUrl, status: Option<u16>, authenticated: bool, said: Option<String> },
     #[error("{problem} at {url}")]
     Revision { url: RedactedUrl, problem: String, hint: Option<String> },
     #[error("source.git.subdir {path:?}: {problem}")]
@@ -51,6 +51,10 @@ pub enum GitError {
     /// Whoever asked for the fetch stopped it: never the reason of a run.
     #[error("the fetch was cancelled")]
     Cancelled,
+}
+
+fn of_http(status: Option<u16>) -> String {
+    status.map(|status| format!(" (status {status})")).unwrap_or_default()
 }
 
 fn quote(text: Option<&str>) -> String {

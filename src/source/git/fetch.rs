@@ -9,12 +9,13 @@ use git2::{ObjectType, RepositoryInitOptions};
 
 use super::commit::Commit;
 use super::resolve::{self, Head, Plan, Wanted, Way};
-use super::session::Session;
+use super::session::{Door, Session};
+use super::transport_stream::refusal;
 use super::tree::{GitTree, Parts};
-use super::{GitError, ffi, transport_http};
+use super::{GitError, ffi, transport};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
-use crate::net::{BlockingClient, Credential};
+use crate::net::BlockingClient;
 use crate::support::backoff;
 use crate::support::limits::{
     Bound, GIT_COMMIT, GIT_COMMIT_BYTES, GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, GIT_PIECE, GIT_PIECE_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES,
@@ -37,8 +38,8 @@ pub struct Options {
     pub commit: Option<CommitId>,
     /// The directory that becomes the root; the root itself by default.
     pub subdir: TreePath,
-    /// Shown to the URL's own origin only, and only when it asks.
-    pub credential: Option<Credential>,
+    /// How its host is talked to, and who this pod is there.
+    pub door: Door,
     /// An existing, writable directory; the repository's own is made in it.
     pub workspace: PathBuf,
     pub limits: Limits,
@@ -71,7 +72,7 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(options: &'a Options, net: &'a BlockingClient) -> Result<Self, GitError> {
-        let session = Session::new(net.clone(), options.address.clone(), options.credential.clone());
+        let session = Session::new(net.clone(), options.address.clone(), options.door.clone());
         let path = options.workspace.join(format!("git-{:016x}", backoff::random()));
         let scratch = ScratchDir::create(path).map_err(|cause| workspace_failed(&options.workspace, cause))?;
         Ok(Self { options, net, session, scratch })
@@ -82,7 +83,7 @@ impl<'a> Attempt<'a> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
         let repository = Repository::init_opts(self.scratch.path(), &init).map_err(|error| self.explain(&error))?;
-        let entered = transport_http::enter(&self.session);
+        let entered = transport::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
         let Some(plan) = plan else { return Ok(None) };
@@ -200,6 +201,11 @@ impl<'a> Attempt<'a> {
         }
         if self.net.is_cancelled() {
             return GitError::Cancelled;
+        }
+        // An ERR packet in the place of the list (gitprotocol-pack(5)), in libgit2's words.
+        let refused = error.message().strip_prefix("remote error: ").filter(|_| !self.session.capabilities().known);
+        if let Some(error) = refusal(&self.options.address.redacted(), refused) {
+            return error;
         }
         let problem: String = error.message().chars().filter(|c| !c.is_control()).take(400).collect();
         let url = || self.options.address.redacted();

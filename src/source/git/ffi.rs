@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use git2::transport::Transport;
 use git2::{ConfigLevel, Error, ErrorClass, ErrorCode, ObjectType, OdbObject, Remote, opts, transport};
 
-use super::transport_http;
+use super::transport as own_transport;
 
 /// Bytes of a pack that one mapping covers, and that all mappings cover together. libgit2's own are 1 GiB and 8 GiB, which
 /// lets the resident size grow with the pack.
@@ -20,8 +20,11 @@ const WINDOWS: usize = 8 << 20;
 /// Bytes of trees and commits kept inflated, for all repositories together.
 const CACHE: isize = 16 << 20;
 
+/// Schemes that our own transport serves.
+const OURS: [&str; 4] = ["http", "https", "ssh", "git"];
+
 /// Schemes that libgit2 would serve itself, or run something for. Ours come first, so these never get there (G3).
-const REFUSED: [&str; 5] = ["file", "git", "ssh", "ssh+git", "git+ssh"];
+const REFUSED: [&str; 3] = ["file", "ssh+git", "git+ssh"];
 
 static SET_UP: OnceLock<Result<(), String>> = OnceLock::new();
 
@@ -44,8 +47,8 @@ fn configure() -> Result<(), Error> {
         opts::set_mwindow_mapped_limit(WINDOWS)?;
         opts::set_cache_max_size(CACHE)?;
         libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_SET_ALLOCATOR.cast_signed(), &raw const ALLOCATOR);
-        for scheme in ["http", "https"] {
-            transport::register(scheme, transport_http::for_this_thread)?;
+        for scheme in OURS {
+            transport::register(scheme, own_transport::for_this_thread)?;
         }
         for scheme in REFUSED {
             transport::register(scheme, refuse)?;
@@ -166,13 +169,17 @@ mod tests {
         let directory = tempfile::TempDir::new().unwrap();
         let repository = git2::Repository::init_bare(directory.path()).unwrap();
         let local = format!("file://{}", directory.path().display());
-        for url in [&local, "FILE:///etc", "git://127.0.0.1:1/x", "ssh://127.0.0.1:1/x", "git+ssh://127.0.0.1:1/x", "u@127.0.0.1:x"] {
+        let asked = |url: &str| {
             let mut remote = repository.remote_anonymous(url).unwrap();
-            let error = remote.connect(git2::Direction::Fetch).unwrap_err();
-            assert!(error.message().contains("this scheme is not served"), "{url}: {error}");
+            remote.connect(git2::Direction::Fetch).unwrap_err().message().to_owned()
+        };
+        for url in [&local, "FILE:///etc", "git+ssh://127.0.0.1:1/x"] {
+            assert!(asked(url).contains("this scheme is not served"), "{url}: {}", asked(url));
         }
-        let mut remote = repository.remote_anonymous("https://127.0.0.1:1/x").unwrap();
-        assert!(remote.connect(git2::Direction::Fetch).is_err(), "no fetch is under way");
+        for url in ["https://127.0.0.1:1/x", "git://127.0.0.1:1/x", "ssh://127.0.0.1:1/x", "u@127.0.0.1:x"] {
+            // No fetch is under way on this thread; a connection would be refused in other words.
+            assert_eq!(asked(url), "no error", "{url}");
+        }
         for level in [ConfigLevel::System, ConfigLevel::XDG, ConfigLevel::Global] {
             // SAFETY: the settings are written once, above.
             assert_eq!(unsafe { opts::get_search_path(level) }.unwrap().to_bytes(), b"");

@@ -1,7 +1,7 @@
 //! git: one commit, fetched as shallow as the server allows into a bare repository of our own, read from its objects.
 //!
 //! There is no worktree, no child process, no git configuration and no hook: what a hostile repository attacks is not there.
-//! libgit2 negotiates and indexes; every byte of the network goes through `net`. Submodules, LFS and ssh are not built.
+//! libgit2 negotiates and indexes; every byte of the network goes through `net`.
 
 mod attributes;
 mod checkout;
@@ -10,19 +10,23 @@ mod credentials;
 mod error;
 mod fetch;
 mod ffi;
+mod http;
 mod names;
 mod objects;
 mod pattern;
 mod remote;
 mod resolve;
 mod session;
+mod transport;
 mod transport_http;
+mod transport_stream;
 mod tree;
 
 pub use credentials::token_credential;
 pub use error::GitError;
 pub use fetch::{Options, fetch};
 pub use remote::Notice;
+pub use session::Door;
 pub use tree::GitTree;
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(super) struct Scanner {
     band: Option<Band>,
     kept: Vec<u8>,
     off: bool,
+    /// The list of refs is over.
+    pub listed: bool,
     pub capabilities: Capabilities,
     pub errors: Vec<u8>,
     pub progress: Vec<u8>,
@@ -71,7 +73,10 @@ impl Scanner {
             self.head.clear();
             match length {
                 // Flush and the delimiters of protocol 2 have no payload.
-                Some(length) => self.left = length.saturating_sub(4),
+                Some(length) => {
+                    self.left = length.saturating_sub(4);
+                    self.listed |= length == 0 && self.capabilities.known;
+                }
                 None => self.off = true,
             }
         }

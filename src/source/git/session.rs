@@ -1,25 +1,31 @@
-//! One fetch's conversation with a host over http: where the repository is, whether the credential was asked for, what went
-//! wrong. libgit2 knows errors only as text, so what really happened is kept here and taken from here.
-//!
-//! Redirects are followed for the first request alone, as git does; where it ends up is where the others go, and a credential
-//! never goes along to another origin.
+//! One fetch's conversation with a host: the way to it, and what went wrong. libgit2 knows errors only as text, so what really
+//! happened is kept here and taken from here.
 
-use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use url::Url;
-
 use super::GitError;
-use super::remote::{Capabilities, Scanner, readable};
+use super::http::Http;
+use super::remote::{Capabilities, Scanner};
 use crate::model::Address;
-use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use crate::net::{BlockingClient, Body, Credential, NetError, RedactedUrl, Reply, Request};
+use crate::net::{BlockingClient, Credential, NetError, SshIdentity};
 use crate::support::limits::{GIT_REFS, GIT_REFS_BYTES};
 
-/// Hosts choose by it whether they talk to git or to a browser; the first word has to be this one.
-const AGENT: &str = concat!("git/2.0 (podwright ", env!("CARGO_PKG_VERSION"), ")");
+/// How a repository's host is talked to, and who this pod is there.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// The credential is shown to the address's own origin only, and only when it asks.
+    Http(Option<Credential>),
+    Ssh(SshIdentity),
+    /// git's own daemon, which knows nobody.
+    Daemon,
+}
 
-const QUERY: &str = "service=git-upload-pack";
+/// What the session's transport has to go through.
+pub(super) enum Way {
+    Http(Http),
+    Ssh(SshIdentity),
+    Daemon,
+}
 
 /// One fetch's conversation with a host.
 #[derive(Clone)]
@@ -28,16 +34,12 @@ pub(super) struct Session(Arc<Inner>);
 struct Inner {
     net: BlockingClient,
     address: Address,
-    credential: Option<Credential>,
+    way: Way,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Where the repository is, once the first answer said so, and whether that is another origin than the request's.
-    base: Option<(Url, bool)>,
-    /// The origin asked for the credential, so it is shown from now on.
-    offered: bool,
     /// What really happened, the first of it.
     trouble: Option<GitError>,
     capabilities: Capabilities,
@@ -45,8 +47,25 @@ struct State {
 }
 
 impl Session {
-    pub fn new(net: BlockingClient, address: Address, credential: Option<Credential>) -> Self {
-        Self(Arc::new(Inner { net, address, credential, state: Mutex::default() }))
+    pub fn new(net: BlockingClient, address: Address, door: Door) -> Self {
+        let way = match door {
+            Door::Http(credential) => Way::Http(Http::new(credential)),
+            Door::Ssh(identity) => Way::Ssh(identity),
+            Door::Daemon => Way::Daemon,
+        };
+        Self(Arc::new(Inner { net, address, way, state: Mutex::default() }))
+    }
+
+    pub fn net(&self) -> &BlockingClient {
+        &self.0.net
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    pub fn way(&self) -> &Way {
+        &self.0.way
     }
 
     pub fn capabilities(&self) -> Capabilities {
@@ -97,101 +116,4 @@ impl Session {
             cause => GitError::Net { url: self.0.address.redacted(), said: self.said(), cause },
         }
     }
-
-    /// `GET info/refs`: the only request whose redirects are followed.
-    pub fn list(&self) -> Result<Body, GitError> {
-        let mut url = self.0.address.url().clone();
-        url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
-        url.set_query(Some(QUERY));
-        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), ..Request::get(url) };
-        let reply = self.ask(&request)?;
-        self.check_type(&reply, "application/x-git-upload-pack-advertisement")?;
-        let base = base_of(&reply.url).ok_or_else(|| GitError::NotGit {
-            url: RedactedUrl::new(reply.url.clone()),
-            got: "a redirect to a place that is no repository".to_owned(),
-        })?;
-        self.state().base = Some((base, reply.foreign));
-        Ok(reply.body)
-    }
-
-    /// `POST git-upload-pack`, to where the list came from.
-    pub fn upload_pack(&self, body: Vec<u8>) -> Result<Body, GitError> {
-        let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (self.0.address.url().clone(), false));
-        url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
-        let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
-        let request = Request { headers, foreign, ..Request::post(url, body.into()) };
-        let reply = self.ask(&request)?;
-        self.check_type(&reply, "application/x-git-upload-pack-result")?;
-        Ok(reply.body)
-    }
-
-    /// Asks without the credential, and once more with it when the host wants one: two requests at most.
-    /// Hosts hide private repositories behind 403 and 404 as well as 401.
-    fn ask(&self, request: &Request) -> Result<Reply, GitError> {
-        let mut offer = self.state().offered;
-        loop {
-            let credential = self.0.credential.clone().filter(|_| offer);
-            let reply = self.0.net.send(Request { credential, ..request.clone() }).map_err(|cause| self.net_error(cause))?;
-            let status = reply.status.as_u16();
-            if status == 200 {
-                return Ok(reply);
-            }
-            let shown = offer && !reply.foreign;
-            if offer || request.foreign || self.0.credential.is_none() || !matches!(status, 401 | 403 | 404) {
-                return Err(refusal(reply, shown));
-            }
-            offer = true;
-            self.state().offered = true;
-        }
-    }
-
-    fn check_type(&self, reply: &Reply, want: &str) -> Result<(), GitError> {
-        let got = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("nothing it would name");
-        if got.split(';').next().unwrap_or_default().trim() == want {
-            return Ok(());
-        }
-        Err(GitError::NotGit { url: self.0.address.redacted(), got: got.chars().take(100).collect() })
-    }
-}
-
-fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    map.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    for (name, value) in pairs {
-        map.insert(name, HeaderValue::from_static(value));
-    }
-    map
-}
-
-/// The repository that an answer's URL belongs to; `None` where a redirect ended elsewhere.
-fn base_of(url: &Url) -> Option<Url> {
-    let path = url.path().strip_suffix("/info/refs")?;
-    if url.query() != Some(QUERY) {
-        return None;
-    }
-    let mut base = url.clone();
-    base.set_path(path);
-    base.set_query(None);
-    Some(base)
-}
-
-fn refusal(reply: Reply, authenticated: bool) -> GitError {
-    let (status, url) = (reply.status.as_u16(), RedactedUrl::new(reply.url.clone()));
-    let said = plain_text(reply);
-    match status {
-        401 | 403 => GitError::Auth { url, status, authenticated, said },
-        404 | 410 => GitError::NotFound { url, status, authenticated, said },
-        408 | 425 | 429 | 500.. => GitError::Server { url, status, said },
-        _ => GitError::NotGit { url, got: format!("status {status}") },
-    }
-}
-
-/// What a host says for people, as git shows it: plain text only.
-fn plain_text(reply: Reply) -> Option<String> {
-    let plain = reply.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
-    let mut text = Vec::new();
-    if plain {
-        let _ = reply.body.take(1024).read_to_end(&mut text);
-    }
-    readable(&text)
 }

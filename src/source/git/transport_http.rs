@@ -1,48 +1,22 @@
 //! libgit2's smart subtransport over `net`: gitprotocol-http(5), the fetching half, protocol version 0.
 //!
-//! It only turns libgit2's reads and writes into the two requests of a [`Session`], which knows the rest.
+//! It only turns libgit2's reads and writes into the two requests of a session's `Http`, which knows the rest.
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
-use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Transport};
-use git2::{Error, Remote};
+use git2::Error;
+use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use super::GitError;
 use super::remote::Scanner;
-use super::session::Session;
+use super::session::{Session, Way};
 use crate::net::{Body, NetError};
 
 /// Bytes of one request: libgit2 asks in small steps.
 const REQUEST_BYTES: usize = 64 << 20;
 
-thread_local! {
-    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
-}
-
-/// While it lives, libgit2's transports of this thread belong to one session.
-pub(super) struct Entered;
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        SESSION.with(|session| session.borrow_mut().take());
-    }
-}
-
-/// Makes the session this thread's own until the guard is dropped.
-pub(super) fn enter(session: &Session) -> Entered {
-    SESSION.with(|slot| slot.borrow_mut().replace(session.clone()));
-    Entered
-}
-
-/// What libgit2 calls for every http and https URL.
-pub(super) fn for_this_thread(remote: &Remote<'_>) -> Result<Transport, Error> {
-    let session = SESSION.with(|session| session.borrow().clone());
-    let session = session.ok_or_else(|| Error::from_str("no fetch is under way on this thread"))?;
-    Transport::smart(remote, true, HttpTransport(session))
-}
-
-struct HttpTransport(Session);
+/// Requests and answers, each a stream of its own.
+pub(super) struct HttpTransport(pub Session);
 
 impl SmartSubtransport for HttpTransport {
     fn action(&self, _url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, Error> {
@@ -76,10 +50,11 @@ impl Exchange {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
-        let body = match &mut self.body {
-            Some(body) => body,
-            None if self.listing => self.body.insert(self.session.list()?),
-            None => self.body.insert(self.session.upload_pack(std::mem::take(&mut self.request))?),
+        let body = match (&mut self.body, self.session.way()) {
+            (Some(body), _) => body,
+            (body, Way::Http(http)) if self.listing => body.insert(http.list(&self.session)?),
+            (body, Way::Http(http)) => body.insert(http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
+            (None, _) => return Err(GitError::Library("a request of http on a session that is none".to_owned())),
         };
         let count = body.read(buffer).map_err(|error| self.session.net_error(net_cause(error)))?;
         self.scanner.feed(&buffer[..count]);
@@ -94,7 +69,7 @@ impl Exchange {
     }
 }
 
-fn net_cause(error: io::Error) -> NetError {
+pub(super) fn net_cause(error: io::Error) -> NetError {
     let text = error.to_string();
     let inner = error.into_inner().and_then(|inner| inner.downcast::<NetError>().ok());
     inner.map_or_else(|| NetError::Settings(text), |inner| *inner)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{GitError, GitTree, Options, fetch};
+use super::{Door, GitError, GitTree, Options, fetch};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::trial::{Asked, Pki, Server, answer};
@@ -213,7 +213,7 @@ impl Trial {
             reference: None,
             commit: None,
             subdir: TreePath::root(),
-            credential: None,
+            door: Door::Http(None),
             workspace: workspace.path().to_owned(),
             limits: Limits::default(),
         };
@@ -242,7 +242,7 @@ impl Trial {
 
     pub fn knowing(mut self, password: &str) -> Self {
         let origin = Origin::of(self.options.address.url()).unwrap();
-        self.options.credential = Some(Credential::basic(origin, "me", SecretString::from(password)).unwrap());
+        self.options.door = Door::Http(Some(Credential::basic(origin, "me", SecretString::from(password)).unwrap()));
         self
     }
 

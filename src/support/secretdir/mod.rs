@@ -17,16 +17,17 @@ use super::guard::{Forbidden, Guard};
 pub use stored::StoredCredential;
 
 /// What a secret directory can hold that this version uses, for error texts.
-const KNOWN: &str = "username and password, token or bearerToken, .dockerconfigjson, config.json, .dockercfg, .git-credentials, ca.crt";
+const KNOWN: &str = "username and password, token or bearerToken, ssh-privatekey and known_hosts, .dockerconfigjson, config.json, \
+                     .dockercfg, .git-credentials, ca.crt, tls.crt and tls.key";
+
+/// The names of private keys for ssh: Kubernetes' and Tekton's (`kubernetes.io/ssh-auth`), git-sync's, Flux's.
+const SSH_KEYS: [&str; 3] = ["ssh-privatekey", "ssh", "identity"];
 
 /// Docker's documents, in the order they are asked (Kubernetes: `kubernetes.io/dockerconfigjson`, `dockercfg`).
 pub const DOCKER_KEYS: [&str; 3] = [".dockerconfigjson", "config.json", ".dockercfg"];
 
 /// How often a directory is read that was changed meanwhile: the kubelet changes one about once a minute.
 const MOST_READINGS: u32 = 3;
-
-/// Keys that are known, and used by a later version.
-const LATER: [&str; 6] = ["tls.crt", "tls.key", "ssh-privatekey", "ssh", "identity", "known_hosts"];
 
 /// Why a secret cannot be used. Paths and keys are named, values never.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,6 @@ pub enum SecretError {
     TooLarge { path: PathBuf, limit: u64 },
     #[error("{} {rule}", path.display())]
     Malformed { path: PathBuf, rule: String },
-    #[error("{} holds only {keys}, which this version does not use yet", path.display())]
-    NotBuilt { path: PathBuf, keys: String },
     #[error("{} holds no key that is known here", path.display())]
     Empty { path: PathBuf },
     #[error(transparent)]
@@ -62,18 +61,21 @@ impl SecretError {
             Self::Missing { .. } => "mount the secret as a volume at this path".into(),
             Self::NotADirectory { .. } => "name the directory that holds the secret's keys as files".into(),
             Self::Denied { .. } => "give the pod's user access: the volume's defaultMode, or the pod's fsGroup".into(),
-            Self::NotBuilt { .. } | Self::Empty { .. } => format!("it can hold {KNOWN}"),
+            Self::Empty { .. } => format!("it can hold {KNOWN}"),
             Self::Forbidden(forbidden) => forbidden.fix(),
             _ => return None,
         })
     }
 }
 
+/// A username and its password.
+pub type Basic = (String, SecretString);
+
 /// What a secret directory held when it was read.
 #[derive(Debug, Default)]
 pub struct Secrets {
     /// `username` and `password`.
-    pub basic: Option<(String, SecretString)>,
+    pub basic: Option<Basic>,
     /// `token`, or `bearerToken`.
     pub token: Option<SecretString>,
     /// Docker's documents by their keys, in the order of [`DOCKER_KEYS`]; nothing is known of their content.
@@ -82,11 +84,27 @@ pub struct Secrets {
     pub ca: Option<Vec<u8>>,
     /// The lines of `.git-credentials`.
     pub stored: Vec<StoredCredential>,
+    /// Private keys for ssh, each with the name of its file.
+    pub ssh_keys: Vec<(&'static str, SecretString)>,
+    /// `passphrase`, or `password` beside a key and without a `username`: what opens those keys.
+    pub passphrase: Option<SecretString>,
+    /// The hosts that are known to ssh.
+    pub known_hosts: Option<String>,
+    /// `tls.crt` and `tls.key`: PEM, shown to a host that asks who this is.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate, with those that vouch for it, and its key; both in PEM.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    pub chain: Vec<u8>,
+    pub key: SecretString,
 }
 
 impl Secrets {
     fn is_empty(&self) -> bool {
-        self.basic.is_none() && self.token.is_none() && self.docker.is_empty() && self.ca.is_none() && self.stored.is_empty()
+        let http = self.basic.is_none() && self.token.is_none() && self.stored.is_empty() && self.client.is_none();
+        http && self.docker.is_empty() && self.ca.is_none() && self.ssh_keys.is_empty() && self.known_hosts.is_none()
     }
 
     /// The line of `.git-credentials` for this URL's origin; where the URL names a user, for that user.
@@ -145,14 +163,20 @@ struct Keys<'a> {
 
 impl Keys<'_> {
     fn read(&self) -> Result<Secrets, SecretError> {
+        let ssh_keys = self.ssh_keys()?;
+        let (basic, passphrase) = self.passwords(!ssh_keys.is_empty())?;
         let secrets = Secrets {
-            basic: self.basic()?,
+            basic,
+            passphrase,
+            ssh_keys,
+            known_hosts: self.bytes("known_hosts")?.map(|bytes| self.utf8("known_hosts", bytes)).transpose()?,
+            client: self.client()?,
             token: self.either("token", "bearerToken")?,
             docker: self.docker()?,
             ca: self.first_bytes("ca.crt", "ca-bundle.crt")?,
             stored: self.stored()?,
         };
-        if secrets.is_empty() { Err(self.nothing_usable()) } else { Ok(secrets) }
+        if secrets.is_empty() { Err(SecretError::Empty { path: self.directory.clone() }) } else { Ok(secrets) }
     }
 
     fn docker(&self) -> Result<Vec<(&'static str, SecretString)>, SecretError> {
@@ -164,18 +188,43 @@ impl Keys<'_> {
         Ok(documents)
     }
 
-    fn basic(&self) -> Result<Option<(String, SecretString)>, SecretError> {
+    /// Who this is by name and word, and what opens the keys for ssh: Flux keeps that as `password`, beside no username.
+    fn passwords(&self, with_key: bool) -> Result<(Option<Basic>, Option<SecretString>), SecretError> {
         use secrecy::ExposeSecret;
         let malformed = |rule: &str| SecretError::Malformed { path: self.directory.clone(), rule: rule.into() };
+        let passphrase = self.text("passphrase")?;
         match (self.text("username")?, self.text("password")?) {
             (Some(username), Some(password)) => {
                 let username = username.expose_secret().to_owned();
                 // RFC 7617, section 2: a user-id with a colon cannot be told from the password.
-                if username.contains(':') { Err(malformed("holds a username with a colon")) } else { Ok(Some((username, password))) }
+                if username.contains(':') {
+                    return Err(malformed("holds a username with a colon"));
+                }
+                Ok((Some((username, password)), passphrase))
             }
-            (None, None) => Ok(None),
+            (None, None) => Ok((None, passphrase)),
+            (None, password) if with_key => Ok((None, passphrase.or(password))),
             (Some(_), None) => Err(malformed("holds a username without a password")),
             (None, Some(_)) => Err(malformed("holds a password without a username (a token alone belongs in the key `token`)")),
+        }
+    }
+
+    fn ssh_keys(&self) -> Result<Vec<(&'static str, SecretString)>, SecretError> {
+        let mut keys = Vec::new();
+        for name in SSH_KEYS {
+            let Some(bytes) = self.bytes(name)? else { continue };
+            keys.push((name, SecretString::from(self.utf8(name, bytes)?)));
+        }
+        Ok(keys)
+    }
+
+    fn client(&self) -> Result<Option<ClientCertificate>, SecretError> {
+        let malformed = |rule: &str| SecretError::Malformed { path: self.directory.clone(), rule: rule.into() };
+        match (self.bytes("tls.crt")?, self.bytes("tls.key")?) {
+            (Some(chain), Some(key)) => Ok(Some(ClientCertificate { chain, key: SecretString::from(self.utf8("tls.key", key)?) })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(malformed("holds a tls.crt without its tls.key")),
+            (None, Some(_)) => Err(malformed("holds a tls.key without its tls.crt")),
         }
     }
 
@@ -216,12 +265,6 @@ impl Keys<'_> {
             return Err(malformed("holds a line break or another control character within its value"));
         }
         Ok(Some(SecretString::from(text)))
-    }
-
-    fn nothing_usable(&self) -> SecretError {
-        let later: Vec<&str> = LATER.into_iter().filter(|key| self.directory.join(key).exists()).collect();
-        let path = self.directory.clone();
-        if later.is_empty() { SecretError::Empty { path } } else { SecretError::NotBuilt { path, keys: later.join(", ") } }
     }
 }
 

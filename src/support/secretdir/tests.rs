@@ -49,8 +49,8 @@ fn what_cannot_be_used_is_named_without_its_value() {
         (&[("username", "hu:sh"), ("password", "hush")], "colon"),
         (&[("token", "hush\nhush")], "control character"),
         (&[("token", "\n")], "is empty"),
-        (&[("tls.crt", "hush"), ("tls.key", "hush")], "holds only tls.crt, tls.key, which this version does not use yet"),
-        (&[("ssh-privatekey", "hush"), ("known_hosts", "hush")], "ssh-privatekey, known_hosts"),
+        (&[("tls.crt", "hush")], "without its tls.key"),
+        (&[("tls.key", "hush")], "without its tls.crt"),
         (&[("passwort", "hush")], "no key that is known"),
         (&[], "no key that is known"),
         (&[(".git-credentials", "https://me:ok@a.b\nhush")], "line 2: it is not a URL"),
@@ -68,9 +68,23 @@ fn what_cannot_be_used_is_named_without_its_value() {
 }
 
 #[test]
-fn keys_of_later_versions_do_not_stand_in_the_way() {
-    let (_dir, secret) = with(&[("tls.crt", "x"), ("tls.key", "x"), ("ca.crt", "pem")]);
-    assert_eq!(secret.read().unwrap().ca.unwrap(), b"pem");
+fn keys_for_ssh_and_tls_are_read_whole() {
+    let (_dir, secret) = with(&[
+        ("tls.crt", "c"),
+        ("tls.key", "k"),
+        ("ca.crt", "pem"),
+        ("identity", "-----BEGIN\nhush\n-----END\n"),
+        ("known_hosts", "h ssh-ed25519 A\n"),
+        ("password", "word"),
+    ]);
+    let secrets = secret.read().unwrap();
+    assert_eq!(secrets.ca.unwrap(), b"pem");
+    let client = secrets.client.unwrap();
+    assert_eq!((client.chain.as_slice(), client.key.expose_secret()), (&b"c"[..], "k"));
+    assert_eq!((secrets.ssh_keys[0].0, secrets.ssh_keys[0].1.expose_secret()), ("identity", "-----BEGIN\nhush\n-----END\n"));
+    assert_eq!(secrets.passphrase.unwrap().expose_secret(), "word");
+    assert_eq!(secrets.known_hosts.unwrap(), "h ssh-ed25519 A\n");
+    assert!(secrets.basic.is_none());
 }
 
 #[test]

@@ -65,8 +65,10 @@ impl Canary {
 pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
     let canary = |value: &str| Canary { name: format!("what {name} holds"), value: value.to_owned() };
     match name {
-        "username" | "ca.crt" => Vec::new(),
-        "password" | "token" | "bearerToken" => vec![canary(content)],
+        "username" | "ca.crt" | "known_hosts" | "tls.crt" => Vec::new(),
+        "password" | "token" | "bearerToken" | "passphrase" => vec![canary(content)],
+        // A line from the middle of it: what nobody can have by chance.
+        "ssh-privatekey" | "identity" | "ssh" | "tls.key" => content.lines().nth(2).map(canary).into_iter().collect(),
         "config.json" | ".dockerconfigjson" => {
             let config: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
             let logins = config["auths"].as_object().into_iter().flat_map(|hosts| hosts.values());

@@ -18,6 +18,7 @@ pub mod relay;
 pub mod rule;
 pub mod run;
 pub mod running;
+pub mod ssh;
 pub mod tls;
 
 /// What a test file starts with.

@@ -1,0 +1,142 @@
+//! One fetch's requests to a host over http (gitprotocol-http(5), protocol version 0).
+//!
+//! Redirects are followed for the first request alone, as git does; where it ends up is where the others go, and a credential
+//! never goes along to another origin.
+
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use url::Url;
+
+use super::GitError;
+use super::remote::readable;
+use super::session::Session;
+use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use crate::net::{Body, Credential, RedactedUrl, Reply, Request};
+
+/// Hosts choose by it whether they talk to git or to a browser; the first word has to be this one.
+const AGENT: &str = concat!("git/2.0 (podwright ", env!("CARGO_PKG_VERSION"), ")");
+
+const QUERY: &str = "service=git-upload-pack";
+
+/// What is learnt on the way.
+#[derive(Default)]
+struct State {
+    /// Where the repository is, once the first answer said so, and whether that is another origin than the request's.
+    base: Option<(Url, bool)>,
+    /// The origin asked for the credential, so it is shown from now on.
+    offered: bool,
+}
+
+/// The requests of one session.
+pub(super) struct Http {
+    credential: Option<Credential>,
+    state: Mutex<State>,
+}
+
+impl Http {
+    pub fn new(credential: Option<Credential>) -> Self {
+        Self { credential, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `GET info/refs`: the only request whose redirects are followed.
+    pub fn list(&self, session: &Session) -> Result<Body, GitError> {
+        let mut url = session.address().url().clone();
+        url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
+        url.set_query(Some(QUERY));
+        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), ..Request::get(url) };
+        let reply = self.ask(session, &request)?;
+        check_type(session, &reply, "application/x-git-upload-pack-advertisement")?;
+        let base = base_of(&reply.url).ok_or_else(|| GitError::NotGit {
+            url: RedactedUrl::new(reply.url.clone()),
+            got: "a redirect to a place that is no repository".to_owned(),
+        })?;
+        self.state().base = Some((base, reply.foreign));
+        Ok(reply.body)
+    }
+
+    /// `POST git-upload-pack`, to where the list came from.
+    pub fn upload_pack(&self, session: &Session, body: Vec<u8>) -> Result<Body, GitError> {
+        let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (session.address().url().clone(), false));
+        url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
+        let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
+        let request = Request { headers, foreign, ..Request::post(url, body.into()) };
+        let reply = self.ask(session, &request)?;
+        check_type(session, &reply, "application/x-git-upload-pack-result")?;
+        Ok(reply.body)
+    }
+
+    /// Asks without the credential, and once more with it when the host wants one: two requests at most.
+    /// Hosts hide private repositories behind 403 and 404 as well as 401.
+    fn ask(&self, session: &Session, request: &Request) -> Result<Reply, GitError> {
+        let mut offer = self.state().offered;
+        loop {
+            let credential = self.credential.clone().filter(|_| offer);
+            let reply = session.net().send(Request { credential, ..request.clone() }).map_err(|cause| session.net_error(cause))?;
+            let status = reply.status.as_u16();
+            if status == 200 {
+                return Ok(reply);
+            }
+            let shown = offer && !reply.foreign;
+            if offer || request.foreign || self.credential.is_none() || !matches!(status, 401 | 403 | 404) {
+                return Err(refusal(reply, shown));
+            }
+            offer = true;
+            self.state().offered = true;
+        }
+    }
+}
+
+fn check_type(session: &Session, reply: &Reply, want: &str) -> Result<(), GitError> {
+    let got = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("nothing it would name");
+    if got.split(';').next().unwrap_or_default().trim() == want {
+        return Ok(());
+    }
+    Err(GitError::NotGit { url: session.address().redacted(), got: got.chars().take(100).collect() })
+}
+
+fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    map.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    for (name, value) in pairs {
+        map.insert(name, HeaderValue::from_static(value));
+    }
+    map
+}
+
+/// The repository that an answer's URL belongs to; `None` where a redirect ended elsewhere.
+fn base_of(url: &Url) -> Option<Url> {
+    let path = url.path().strip_suffix("/info/refs")?;
+    if url.query() != Some(QUERY) {
+        return None;
+    }
+    let mut base = url.clone();
+    base.set_path(path);
+    base.set_query(None);
+    Some(base)
+}
+
+fn refusal(reply: Reply, authenticated: bool) -> GitError {
+    let (status, url) = (reply.status.as_u16(), RedactedUrl::new(reply.url.clone()));
+    let said = plain_text(reply);
+    match status {
+        401 | 403 => GitError::Auth { url, status: Some(status), authenticated, said },
+        404 | 410 => GitError::NotFound { url, status: Some(status), authenticated, said },
+        408 | 425 | 429 | 500.. => GitError::Server { url, status, said },
+        _ => GitError::NotGit { url, got: format!("status {status}") },
+    }
+}
+
+/// What a host says for people, as git shows it: plain text only.
+fn plain_text(reply: Reply) -> Option<String> {
+    let plain = reply.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    let mut text = Vec::new();
+    if plain {
+        let _ = reply.body.take(1024).read_to_end(&mut text);
+    }
+    readable(&text)
+}
