@@ -81,7 +81,7 @@ struct SourceArgs {
     /// A directory, an archive, `-`, or a URL ending in .git or .tar.gz; else use the flags
     #[arg(value_name = "CONTEXT", group = "where", help_heading = "Arguments")]
     context: Option<String>,
-    /// A repository, https://
+    /// A repository: https://, ssh:// or host:path
     #[arg(long, value_name = "URL", group = "where")]
     git: Option<String>,
     /// Branch, tag or full ref [default: HEAD]
@@ -90,6 +90,12 @@ struct SourceArgs {
     /// The commit; with --ref: the ref must lead there
     #[arg(long, value_name = "ID")]
     commit: Option<String>,
+    /// Commits to fetch with --keep-git-dir; 0: all [default: 1]
+    #[arg(long, value_name = "N")]
+    history: Option<u64>,
+    /// Put a .git into the context
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    keep_git_dir: Option<bool>,
     /// A tar or tar.gz: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,

@@ -3,7 +3,7 @@
 //! | written | is |
 //! |---|---|
 //! | `-` | an archive on standard input |
-//! | `https://….git`, with `#ref:subdir` or without | a repository |
+//! | `https://….git`, with `#ref:subdir` or `?ref=…&subdir=…` or without | a repository |
 //! | `https://….tar`, `.tar.gz`, `.tgz` | an archive |
 //! | another URL, or `github.com/…` | an error that names `--git` and `--archive` |
 //! | a path that ends in `.tar`, `.tar.gz`, `.tgz` | an archive |
@@ -15,7 +15,8 @@ use crate::config::Layer;
 /// What a CONTEXT is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {
-    Git { url: String, revision: Option<String>, subdir: Option<String> },
+    /// With what is behind the place in it.
+    Git(String),
     ArchiveUrl(String),
     ArchivePath(String),
     Stdin,
@@ -26,12 +27,7 @@ impl Context {
     /// Into the fields that it stands for.
     pub fn fill(self, layer: &mut Layer) {
         match self {
-            Self::Git { url, revision, subdir } => {
-                layer.set("source.git.url", url);
-                let is_commit = revision.as_ref().is_some_and(|text| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()));
-                layer.maybe(if is_commit { "source.git.commit" } else { "source.git.ref" }, revision);
-                layer.maybe("source.*.subdir", subdir);
-            }
+            Self::Git(url) => layer.set("source.git.url", url),
             Self::ArchiveUrl(url) => layer.set("source.archive.url", url),
             Self::ArchivePath(path) => layer.set("source.archive.path", path),
             Self::Stdin => layer.set("source.archive.stdin", true),
@@ -74,12 +70,7 @@ fn url(text: &str, before_fragment: &str, fragment: Option<&str>) -> Result<Cont
     let path = lower.split('?').next().unwrap_or_default().trim_end_matches('/');
     let git = path.strip_suffix(".git").is_some() || !lower.starts_with("http");
     if git {
-        let (revision, subdir) = fragment.map_or((None, None), |fragment| {
-            let (revision, subdir) = fragment.split_once(':').map_or((fragment, None), |(revision, subdir)| (revision, Some(subdir)));
-            let given = |part: &str| (!part.is_empty()).then(|| part.to_owned());
-            (given(revision), subdir.and_then(given))
-        });
-        return Ok(Context::Git { url: before_fragment.to_owned(), revision, subdir });
+        return Ok(Context::Git(text.to_owned()));
     }
     if is_archive(path) && fragment.is_none() {
         return Ok(Context::ArchiveUrl(text.to_owned()));
@@ -103,11 +94,7 @@ mod tests {
 
     #[test]
     fn each_rule_has_its_row() {
-        let git = |url: &str, revision: Option<&str>, subdir: Option<&str>| Context::Git {
-            url: url.into(),
-            revision: revision.map(Into::into),
-            subdir: subdir.map(Into::into),
-        };
+        let git = |url: &str| Context::Git(url.into());
         let table = [
             ("-", Context::Stdin),
             (".", Context::Directory(".".into())),
@@ -115,12 +102,11 @@ mod tests {
             ("a#b", Context::Directory("a#b".into())),
             ("src.tar", Context::ArchivePath("src.tar".into())),
             ("/in/SRC.TGZ", Context::ArchivePath("/in/SRC.TGZ".into())),
-            ("https://a.b/c.git", git("https://a.b/c.git", None, None)),
-            ("https://a.b/c.git#main", git("https://a.b/c.git", Some("main"), None)),
-            ("https://a.b/c.git#main:web", git("https://a.b/c.git", Some("main"), Some("web"))),
-            ("https://a.b/c.git#:web", git("https://a.b/c.git", None, Some("web"))),
-            ("ssh://git@a.b/c", git("ssh://git@a.b/c", None, None)),
-            ("git@a.b:c", git("git@a.b:c", None, None)),
+            ("https://a.b/c.git", git("https://a.b/c.git")),
+            ("https://a.b/c.git#main:web", git("https://a.b/c.git#main:web")),
+            ("https://a.b/c.git?ref=main", git("https://a.b/c.git?ref=main")),
+            ("ssh://git@a.b/c#main", git("ssh://git@a.b/c#main")),
+            ("git@a.b:c", git("git@a.b:c")),
             ("https://a.b/c.tar.gz?sig=1", Context::ArchiveUrl("https://a.b/c.tar.gz?sig=1".into())),
         ];
         for (text, want) in table {

@@ -72,6 +72,8 @@ fn source(settings: &Settings) -> Value {
             "ref": git.reference.as_ref().map_or("HEAD", GitRef::as_str),
             "commit": git.commit.as_ref().map(CommitId::as_str),
             "subdir": git.subdir.display(),
+            "history": git.history,
+            "keepGitDir": git.keep_git_dir,
             "secret": git.secret,
         }}),
         SourceKind::Archive(archive) => {

@@ -47,6 +47,8 @@ pub const FIELDS: &[Field] = &[
     secret("source.git.url", "git", "SOURCE_GIT_URL", Text),
     field("source.git.ref", "ref", "SOURCE_GIT_REF", Text),
     field("source.git.commit", "commit", "SOURCE_GIT_COMMIT", Text),
+    field("source.git.history", "history", "SOURCE_GIT_HISTORY", Number),
+    field("source.git.keepGitDir", "keep-git-dir", "SOURCE_GIT_KEEP_GIT_DIR", Switch),
     secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
     field("source.archive.path", "archive", "SOURCE_ARCHIVE_PATH", Text),
     field("source.archive.stdin", "archive", "SOURCE_ARCHIVE_STDIN", Switch),
@@ -92,8 +94,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 pub const NOT_BUILT: &[&str] = &[
     "source.git.submodules",
     "source.git.lfs",
-    "source.git.history",
-    "source.git.keepGitDir",
     "source.archive.upload",
     "source.archive.name",
     "source.archive.format=tar.zst",

@@ -18,6 +18,7 @@ pub mod document;
 pub mod env;
 pub mod error;
 pub mod fields;
+pub mod git_context;
 pub mod layer;
 pub mod policy;
 pub mod request;

@@ -54,7 +54,7 @@ pub struct Source {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Git {
-    /// `https://…`, `ssh://…` or `host:path`; `http://…` and `git://…` where the operator allows `plain-http` or `git-protocol`.
+    /// `https://…`, `ssh://…` or `host:path`, also with `#ref:subdir` or `?ref=…&subdir=…`; `http://…` and `git://…` where the operator allows `plain-http` or `git-protocol`.
     pub url: Option<String>,
     /// A branch, a tag, or a full name such as `refs/pull/7/head`; by default the remote's HEAD.
     pub r#ref: Option<String>,
@@ -62,6 +62,10 @@ pub struct Git {
     pub commit: Option<String>,
     /// The directory of the repository that is the context.
     pub subdir: Option<String>,
+    /// Commits that are fetched of the one that is built back; `0` is all of them. More than 1 only with `keepGitDir`.
+    pub history: Option<u32>,
+    /// Put a `.git` into the context, with which `git status` is clean and `git describe` finds the tags within the history.
+    pub keep_git_dir: Option<bool>,
     /// A directory: `username` and `password`, `token`, `.git-credentials`, `ca.crt`, `tls.crt` and `tls.key`; for ssh
     /// `ssh-privatekey` (also `ssh`, `identity`), its `passphrase`, and `known_hosts`.
     pub secret: Option<String>,

@@ -67,6 +67,10 @@ pub struct GitSource {
     pub reference: Option<GitRef>,
     pub commit: Option<CommitId>,
     pub subdir: TreePath,
+    /// Commits; 0 is all of them.
+    pub history: u32,
+    /// Only where `subdir` is the root.
+    pub keep_git_dir: bool,
 }
 
 #[derive(Clone, Debug)]

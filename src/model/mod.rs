@@ -5,6 +5,7 @@
 pub mod address;
 pub mod digest;
 pub mod failure;
+pub mod graft;
 pub mod keychain;
 pub mod memory;
 pub mod outcome;

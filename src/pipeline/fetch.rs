@@ -13,9 +13,10 @@ use super::retry::{Policy, retrying};
 use crate::config::Settings;
 use crate::config::settings::{ArchiveFrom, ArchiveSource, GitSource, SourceKind};
 use crate::event::{Event, SourceProgress};
+use crate::model::graft::GraftedTree;
 use crate::model::memory::MemoryTree;
-use crate::model::tree::{Revision, SourceTree};
-use crate::model::{Classified, Reason};
+use crate::model::tree::{Revision, SourceTree, TreeError};
+use crate::model::{Classified, Reason, TreePath};
 use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
@@ -113,16 +114,25 @@ fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services:
         reference: wanted.reference.clone(),
         commit: wanted.commit.clone(),
         subdir: wanted.subdir.clone(),
+        history: wanted.history,
+        keep_git_dir: wanted.keep_git_dir,
         door,
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
     };
     let mut beat = Beat::new(services);
-    let tree = git::fetch(&options, &client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
-    for notice in tree.notices() {
+    let fetched = git::fetch(&options, &client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
+    for notice in fetched.tree.notices() {
         services.events.emit(Event::Notice { message: notice.message.clone(), hint: notice.hint.clone() });
     }
-    Ok(Arc::new(tree))
+    let mut whole = GraftedTree::new(fetched.tree, settings.limits.clone());
+    if let Some(git_dir) = fetched.git_dir {
+        let at = TreePath::root()
+            .checked_join(b".git")
+            .map_err(|rule| SourceError::from(git::GitError::from(TreeError::bad_name(b".git", rule))))?;
+        whole.graft(at, Box::new(git_dir));
+    }
+    Ok(Arc::new(whole))
 }
 
 fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{BuildArgs, BuildFlags, Progress, PushArgs, RunArgs, SourceArgs};
 use crate::cli::UsageError;
-use crate::cli::context::{self, Context};
+use crate::cli::context;
 use crate::config::{Environment, Layer, Overrides};
 
 impl BuildArgs {
@@ -30,9 +30,6 @@ impl SourceArgs {
     fn fill(self, layer: &mut Layer) -> Result<(), UsageError> {
         if let Some(context) = &self.context {
             let context = context::resolve(context)?;
-            if matches!(context, Context::Git { .. }) {
-                self.check_fragment(&context)?;
-            }
             context.fill(layer);
         }
         if let Some(archive) = &self.archive {
@@ -41,6 +38,8 @@ impl SourceArgs {
         layer.maybe("source.git.url", self.git);
         layer.maybe("source.git.ref", self.r#ref);
         layer.maybe("source.git.commit", self.commit);
+        layer.maybe("source.git.history", self.history);
+        layer.maybe("source.git.keepGitDir", self.keep_git_dir);
         layer.maybe("source.archive.sha256", self.sha256);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
@@ -49,17 +48,6 @@ impl SourceArgs {
         layer.maybe("source.*.secret", self.source_secret);
         layer.maybe("source.dockerfile", self.inline_dockerfile);
         Ok(())
-    }
-
-    /// What a URL's fragment says cannot be said by a flag as well.
-    fn check_fragment(&self, context: &Context) -> Result<(), UsageError> {
-        let Context::Git { revision, subdir, .. } = context else { return Ok(()) };
-        let twice = (revision.is_some() && (self.r#ref.is_some() || self.commit.is_some())) || (subdir.is_some() && self.subdir.is_some());
-        if twice {
-            Err(UsageError::new("CONTEXT has a fragment (#ref:subdir) that says the same as a flag", "keep one of the two"))
-        } else {
-            Ok(())
-        }
     }
 }
 

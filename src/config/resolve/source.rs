@@ -2,6 +2,7 @@
 
 use crate::config::address::{self, tree_path};
 use crate::config::error::ConfigError;
+use crate::config::git_context;
 use crate::config::policy::Policy;
 use crate::config::request;
 use crate::config::settings::{ArchiveFrom, ArchiveSource, DirectorySource, GitSource, Source, SourceKind};
@@ -25,16 +26,42 @@ pub fn resolve(source: request::Source, policy: &Policy) -> Result<Source, Confi
 
 fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> {
     let url = source.url.ok_or_else(|| ConfigError::invalid("source.git.url", "is missing", "write https://host/path"))?;
-    let (address, credential) = address::git("source.git.url", &url, policy)?;
-    let reference = source.r#ref.map(|text| address::git_ref("source.git.ref", &text)).transpose()?;
+    let context = git_context::split("source.git.url", &url)?;
+    let (address, credential) = address::git("source.git.url", &context.url, policy)?;
+    let reference = either("source.git.ref", source.r#ref, context.reference)?;
+    let commit = either("source.git.commit", source.commit, context.commit)?;
+    let below = either("source.git.subdir", source.subdir, context.subdir)?;
+    let reference = reference.map(|text| address::git_ref("source.git.ref", &text)).transpose()?;
+    let subdir = subdir("source.git.subdir", below)?;
+    let keep_git_dir = source.keep_git_dir.unwrap_or_default();
+    if keep_git_dir && !subdir.is_root() {
+        let what = "is asked for, with a subdir that is not the root of the repository";
+        return Err(ConfigError::invalid("source.git.keepGitDir", what, "leave one of the two out"));
+    }
+    if source.history.is_some_and(|depth| depth != 1) && !keep_git_dir {
+        let what = "is more than one commit, and nothing of it is in the context";
+        return Err(ConfigError::invalid("source.git.history", what, "leave it out, or set keepGitDir"));
+    }
     Ok(GitSource {
         address,
         credential,
         secret: secret("source.git.secret", source.secret, policy)?,
         reference: reference.filter(|reference| reference.as_str() != "HEAD"),
-        commit: source.commit.map(|text| address::commit("source.git.commit", &text)).transpose()?,
-        subdir: subdir("source.git.subdir", source.subdir)?,
+        commit: commit.map(|text| address::commit("source.git.commit", &text)).transpose()?,
+        subdir,
+        history: source.history.unwrap_or(1),
+        keep_git_dir,
     })
+}
+
+/// What a field says, or the URL; both only where they say the same.
+fn either(field: &str, given: Option<String>, of_url: Option<String>) -> Result<Option<String>, ConfigError> {
+    match (given, of_url) {
+        (Some(given), Some(of_url)) if given != of_url => {
+            Err(ConfigError::invalid(field, "says something else than the URL does", "say it in one of the two places"))
+        }
+        (given, of_url) => Ok(given.or(of_url)),
+    }
 }
 
 fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, ConfigError> {

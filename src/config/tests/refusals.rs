@@ -63,6 +63,21 @@ fn what_is_not_built_is_said_to_be_so() {
         ("build: {reproducible: true}", RequestInvalid, "build.reproducible", "not built yet", "leave it out"),
         ("push: {destinations: [a], via: agent}", RequestInvalid, "push.via", "not built yet", "leave it out"),
         ("push: {destinations: [a], provenance: true}", RequestInvalid, "push.provenance", "not built yet", "leave it out"),
+        (
+            "source: {git: {url: 'https://a.b/c#main', ref: hush}}",
+            RequestInvalid,
+            "source.git.ref",
+            "something else than the URL",
+            "one of",
+        ),
+        ("source: {git: {url: 'https://a.b/c', history: 9}}", RequestInvalid, "source.git.history", "nothing of it", "keepGitDir"),
+        (
+            "source: {git: {url: 'https://a.b/c', keepGitDir: true, subdir: a}}",
+            RequestInvalid,
+            "source.git.keepGitDir",
+            "subdir",
+            "leave one",
+        ),
         ("result: {presets: [tekton]}", RequestInvalid, "result.presets", "not built yet", "leave it out"),
     ]);
 }

@@ -11,7 +11,7 @@ const SHOWN: usize = 80;
 
 #[derive(Clone, Debug)]
 pub(super) struct Commit {
-    id: Oid,
+    pub id: Oid,
     pub tree: Oid,
     seconds: i64,
     author: String,

@@ -12,11 +12,13 @@ use super::resolve::{self, Head, Plan, Wanted, Way};
 use super::session::{Door, Session};
 use super::transport_stream::refusal;
 use super::tree::{GitTree, Parts};
-use super::{GitError, ffi, transport};
+use super::{GitError, ffi, git_dir, transport};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::BlockingClient;
+use crate::source::directory::DirectoryTree;
 use crate::support::backoff;
+use crate::support::guard::Guard;
 use crate::support::limits::{
     Bound, GIT_COMMIT, GIT_COMMIT_BYTES, GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, GIT_PIECE, GIT_PIECE_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES,
 };
@@ -38,6 +40,10 @@ pub struct Options {
     pub commit: Option<CommitId>,
     /// The directory that becomes the root; the root itself by default.
     pub subdir: TreePath,
+    /// Commits of the history; 0 is all of it.
+    pub history: u32,
+    /// Make a `.git` for the context of what was fetched.
+    pub keep_git_dir: bool,
     /// How its host is talked to, and who this pod is there.
     pub door: Door,
     /// An existing, writable directory; the repository's own is made in it.
@@ -45,19 +51,25 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// A commit, and the repository for its context where one was asked for.
+pub struct Fetched {
+    pub tree: GitTree,
+    pub git_dir: Option<DirectoryTree>,
+}
+
 /// Fetches one commit. Blocks: call it on a thread of its own, never inside an async task.
 ///
 /// `progress` is told bytes and objects a few times a second, and answers whether to go on. The tree keeps its objects in
 /// the workspace until it is dropped.
-pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
+pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Fetched, GitError> {
     let library = |error: git2::Error| GitError::Library(error.message().to_owned());
     let commit = options.commit.as_ref().map(|id| Oid::from_str(id.as_str())).transpose().map_err(library)?;
     let wanted = Wanted { reference: options.reference.clone(), commit };
     ffi::set_up().map_err(library)?;
     // A ref may move between being listed and being fetched: then everything is asked once more, from the start.
     for _ in 0..2 {
-        if let Some(tree) = Attempt::new(options, net)?.run(&wanted, progress)? {
-            return Ok(tree);
+        if let Some(fetched) = Attempt::new(options, net)?.run(&wanted, progress)? {
+            return Ok(fetched);
         }
     }
     Err(GitError::Moving { url: options.address.redacted() })
@@ -79,15 +91,16 @@ impl<'a> Attempt<'a> {
     }
 
     /// `None` when the server no longer has what it listed.
-    fn run(self, wanted: &Wanted, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Option<GitTree>, GitError> {
+    fn run(self, wanted: &Wanted, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Option<Fetched>, GitError> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
         let repository = Repository::init_opts(self.scratch.path(), &init).map_err(|error| self.explain(&error))?;
         let entered = transport::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
-        let Some(plan) = plan else { return Ok(None) };
+        let Some((plan, heads)) = plan else { return Ok(None) };
         let Some(commit) = self.commit(&repository, &plan)? else { return Ok(None) };
+        let git_dir = if self.options.keep_git_dir { Some(self.git_dir(&repository, &commit, &plan, &heads)?) } else { None };
         drop(repository);
         let mut tree = GitTree::open(Parts {
             scratch: self.scratch,
@@ -101,7 +114,15 @@ impl<'a> Attempt<'a> {
         if let Some(notice) = plan.notice {
             tree.add_notice(notice);
         }
-        Ok(Some(tree))
+        Ok(Some(Fetched { tree, git_dir }))
+    }
+
+    fn git_dir(&self, repository: &Repository, commit: &Commit, plan: &Plan, heads: &[Head]) -> Result<DirectoryTree, GitError> {
+        let (path, reference) = (self.scratch.path(), plan.reference.as_deref());
+        let wanted = git_dir::Wanted { commit, reference, heads, address: &self.options.address };
+        git_dir::prepare(repository, path, &wanted).map_err(|error| self.explain(&error))?;
+        DirectoryTree::open(path, &TreePath::root(), &self.options.limits, &Guard::default())
+            .map_err(|error| GitError::Library(error.to_string()))
     }
 
     /// Lists, decides, downloads; the number is the pack's bytes as they came over the network.
@@ -110,7 +131,7 @@ impl<'a> Attempt<'a> {
         repository: &Repository,
         wanted: &Wanted,
         progress: &mut dyn FnMut(SourceProgress) -> bool,
-    ) -> Result<(Option<Plan>, u64), GitError> {
+    ) -> Result<(Option<(Plan, Vec<Head>)>, u64), GitError> {
         let mut remote = repository.remote_anonymous(&self.options.address.shown()).map_err(|error| self.explain(&error))?;
         let mut connection =
             remote.connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None).map_err(|error| self.explain(&error))?;
@@ -120,7 +141,7 @@ impl<'a> Attempt<'a> {
         let outcome = self.transfer(&mut connection, &plan, &mut meter);
         let (received, stopped) = (meter.received, meter.stopped.take());
         match outcome {
-            Ok(()) => Ok((Some(plan), received)),
+            Ok(()) => Ok((Some((plan, heads)), received)),
             Err(error) => match (stopped, self.session.said()) {
                 (Some(reason), _) => Err(reason),
                 (None, Some(said)) if said.contains("not our ref") => match plan.way {
@@ -143,9 +164,10 @@ impl<'a> Attempt<'a> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.transfer_progress(|stats| meter.tick(&stats));
         let mut how = FetchOptions::new();
-        how.download_tags(AutotagOption::None).follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
-        if self.session.capabilities().shallow && plan.way != Way::Everything {
-            how.depth(1);
+        let tags = if self.options.keep_git_dir { AutotagOption::Auto } else { AutotagOption::None };
+        how.download_tags(tags).follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
+        if self.session.capabilities().shallow && plan.way != Way::Everything && self.options.history > 0 {
+            how.depth(i32::try_from(self.options.history).unwrap_or(i32::MAX));
         }
         let _bounded = ffi::bound(piece(&self.options.limits).1);
         connection.remote().download(&specs, Some(&mut how))

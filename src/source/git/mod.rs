@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod fetch;
 mod ffi;
+mod git_dir;
 mod http;
 mod names;
 mod objects;
@@ -24,7 +25,7 @@ mod tree;
 
 pub use credentials::token_credential;
 pub use error::GitError;
-pub use fetch::{Options, fetch};
+pub use fetch::{Fetched, Options, fetch};
 pub use remote::Notice;
 pub use session::Door;
 pub use tree::GitTree;

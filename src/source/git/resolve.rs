@@ -93,7 +93,7 @@ fn missing(heads: &[Head], name: &str) -> Missing {
 }
 
 /// The commit an annotated tag points at, where the server advertises it (`name^{}`).
-fn peeled(heads: &[Head], head: &Head) -> Oid {
+pub(super) fn peeled(heads: &[Head], head: &Head) -> Oid {
     let name = format!("{}^{{}}", head.name);
     heads.iter().find(|other| other.name == name).map_or(head.id, |other| other.id)
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Door, GitError, GitTree, Options, fetch};
+use super::{Door, Fetched, GitError, GitTree, Options, fetch};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::trial::{Asked, Pki, Server, answer};
@@ -213,6 +213,8 @@ impl Trial {
             reference: None,
             commit: None,
             subdir: TreePath::root(),
+            history: 1,
+            keep_git_dir: false,
             door: Door::Http(None),
             workspace: workspace.path().to_owned(),
             limits: Limits::default(),
@@ -251,6 +253,14 @@ impl Trial {
     }
 
     pub fn run_telling(&self, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<GitTree, GitError> {
+        self.fetch_telling(progress).map(|fetched| fetched.tree)
+    }
+
+    pub fn fetch(&self) -> Result<Fetched, GitError> {
+        self.fetch_telling(&mut |_| true)
+    }
+
+    fn fetch_telling(&self, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Fetched, GitError> {
         static RUNTIME: OnceLock<Runtime> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| Runtime::new().unwrap());
         let timeouts = Timeouts { connect: Duration::from_secs(5), first_byte: Duration::from_secs(20), idle: Duration::from_millis(1500) };

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod fetch;
+mod git_dir;
 mod hostile;
 mod transport;
 mod tree;
