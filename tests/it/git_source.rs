@@ -272,3 +272,34 @@ fn a_file_that_a_checkout_would_change_is_refused_by_path_and_attribute() {
         }
     }
 }
+
+#[test]
+fn a_git_dir_goes_into_the_context_and_the_url_says_what_to_build() {
+    promise!(4);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = server.repository("kept.git");
+    repository
+        .write("Dockerfile", "FROM scratch\nCOPY . /src\n")
+        .write("text", "1")
+        .write("below/Dockerfile", "FROM scratch\nCOPY . /src\n");
+    repository.write("below/text", "below");
+    repository.commit("first");
+    repository.git(&["tag", "-a", "-m", "signed off", "v1"]);
+    repository.write("text", "2");
+    repository.commit("second");
+    let url = server.url(&repository);
+    let mut made = Vec::new();
+    for builder in BUILDERS {
+        let (reference, _) = destination("keep-git-dir");
+        let agent = Agent::build().args(&[&format!("{url}?ref=main"), "--keep-git-dir", "--history", "2", "-d", &reference]);
+        let run = agent.args(&["--builder", builder]).args(&PLAIN).run().ok();
+        let image = Image::in_registry(Registry::shared(), run.digest());
+        assert!(image.holds("src/text", b"2") && image.holds("src/.git/HEAD", b"ref: refs/heads/main\n"));
+        made.push(image.below("src"));
+    }
+    assert_same(&made[0], &made[1], "classic | buildkit");
+    let (reference, _) = destination("fragment");
+    let run = Agent::build().args(&[&format!("{url}#v1:below"), "-d", &reference]).args(&PLAIN).run().ok();
+    assert!(Image::in_registry(Registry::shared(), run.digest()).holds("src/text", b"below"));
+    assert_eq!(run.document()["source"]["ref"], "refs/tags/v1");
+}
