@@ -90,6 +90,12 @@ struct SourceArgs {
     /// The commit; with --ref: the ref must lead there
     #[arg(long, value_name = "ID")]
     commit: Option<String>,
+    /// Fetch the submodules, too
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    submodules: Option<bool>,
+    /// Credentials of another place, as of a submodule
+    #[arg(long, value_name = "URL=DIR")]
+    git_secret: Vec<String>,
     /// Commits to fetch with --keep-git-dir; 0: all [default: 1]
     #[arg(long, value_name = "N")]
     history: Option<u64>,
@@ -209,6 +215,12 @@ struct RunArgs {
     /// Entries of the source
     #[arg(long, value_name = "N")]
     limit_source_entries: Option<u64>,
+    /// Submodules [default: 128]
+    #[arg(long, value_name = "N")]
+    limit_submodules: Option<u64>,
+    /// Submodules in submodules [default: 8]
+    #[arg(long, value_name = "N")]
+    limit_submodule_depth: Option<u64>,
     /// Bytes of one file
     #[arg(long, value_name = "SIZE")]
     limit_object_bytes: Option<String>,

@@ -72,6 +72,8 @@ fn source(settings: &Settings) -> Value {
             "ref": git.reference.as_ref().map_or("HEAD", GitRef::as_str),
             "commit": git.commit.as_ref().map(CommitId::as_str),
             "subdir": git.subdir.display(),
+            "submodules": git.submodules,
+            "secrets": git.secrets.iter().map(|(place, path)| (place.to_string(), json!(path))).collect::<Map<_, _>>(),
             "history": git.history,
             "keepGitDir": git.keep_git_dir,
             "secret": git.secret,

@@ -1,6 +1,8 @@
 //! The URLs of sources, and what a request may put in the place of a ref, a commit or a directory: `model`'s rules, with the field
 //! in the error and the operator's permission before the network.
 
+use url::Url;
+
 use super::error::ConfigError;
 use super::policy::Policy;
 use crate::model::TreePath;
@@ -18,6 +20,51 @@ pub fn web(field: &str, text: &str, policy: &Policy) -> Result<Located, ConfigEr
 /// A repository's URL.
 pub fn git(field: &str, text: &str, policy: &Policy) -> Result<Located, ConfigError> {
     permitted(field, Address::of_git(text), policy)
+}
+
+/// The beginning of URLs that a secret is for: a scheme, a host, a port, and a path or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place(Url);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Place {
+    pub fn parse(field: &str, text: &str) -> Result<Self, ConfigError> {
+        let fix = "write https://host, https://host/path or ssh://host";
+        let invalid = |what: &str| ConfigError::invalid(field, what, fix);
+        let url = Url::parse(text).map_err(|_| invalid("has a key that is no URL"))?;
+        let named = url.host_str().is_some_and(|host| !host.is_empty());
+        if !named || !matches!(url.scheme(), "https" | "ssh") {
+            return Err(invalid("has a key that is neither https:// nor ssh://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid("has a key with more than a host and a path"));
+        }
+        Ok(Self(url))
+    }
+
+    /// How much of the address this is the beginning of; `None` where it is not.
+    pub fn covers(&self, address: &Address) -> Option<usize> {
+        let (own, other) = (&self.0, address.url());
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_ascii_lowercase();
+        let port = |url: &Url| url.port_or_known_default().unwrap_or(22);
+        let path = own.path().trim_end_matches('/');
+        let below = other.path().strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        (own.scheme() == other.scheme() && host(own) == host(other) && port(own) == port(other) && below).then_some(path.len())
+    }
+}
+
+/// Why the operator's word is needed for an address, and which: `None` where it is there, or not needed.
+pub fn needs(address: &Address, policy: &Policy) -> Option<(&'static str, &'static str)> {
+    match address.scheme() {
+        Scheme::Http if !policy.plain_http => Some(("http:// can be read and changed on the way", "plain-http")),
+        Scheme::Git if !policy.git_protocol => Some(("git:// can be read and changed on the way", "git-protocol")),
+        _ => None,
+    }
 }
 
 fn permitted(field: &str, parsed: Result<Located, BadAddress>, policy: &Policy) -> Result<Located, ConfigError> {

@@ -47,6 +47,8 @@ pub const FIELDS: &[Field] = &[
     secret("source.git.url", "git", "SOURCE_GIT_URL", Text),
     field("source.git.ref", "ref", "SOURCE_GIT_REF", Text),
     field("source.git.commit", "commit", "SOURCE_GIT_COMMIT", Text),
+    field("source.git.submodules", "submodules", "SOURCE_GIT_SUBMODULES", Switch),
+    field("source.git.secrets", "git-secret", "SOURCE_GIT_SECRETS", Pairs),
     field("source.git.history", "history", "SOURCE_GIT_HISTORY", Number),
     field("source.git.keepGitDir", "keep-git-dir", "SOURCE_GIT_KEEP_GIT_DIR", Switch),
     secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
@@ -82,6 +84,8 @@ pub const FIELDS: &[Field] = &[
     field("limits.sourceEntries", "limit-source-entries", "LIMITS_SOURCE_ENTRIES", Number),
     field("limits.objectBytes", "limit-object-bytes", "LIMITS_OBJECT_BYTES", Text),
     field("limits.compressionRatio", "limit-compression-ratio", "LIMITS_COMPRESSION_RATIO", Number),
+    field("limits.submodules", "limit-submodules", "LIMITS_SUBMODULES", Number),
+    field("limits.submoduleDepth", "limit-submodule-depth", "LIMITS_SUBMODULE_DEPTH", Number),
     field("deadline", "deadline", "DEADLINE", Text),
 ];
 
@@ -92,7 +96,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
-    "source.git.submodules",
     "source.git.lfs",
     "source.archive.upload",
     "source.archive.name",

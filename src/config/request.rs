@@ -62,6 +62,12 @@ pub struct Git {
     pub commit: Option<String>,
     /// The directory of the repository that is the context.
     pub subdir: Option<String>,
+    /// Fetch the submodules, and theirs, each at the commit that is recorded. Otherwise their directories are empty.
+    pub submodules: Option<bool>,
+    /// Secret directories for other places, above all those of submodules: `https://host[/path]` or `ssh://host` → a directory. The
+    /// longest one that a URL begins with counts; `secret` is for the request's own URL, and for submodules of its host.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Commits that are fetched of the one that is built back; `0` is all of them. More than 1 only with `keepGitDir`.
     pub history: Option<u32>,
     /// Put a `.git` into the context, with which `git status` is clean and `git describe` finds the tags within the history.
@@ -232,6 +238,10 @@ pub struct LimitsDoc {
     pub object_bytes: Option<Size>,
     /// Decompressed bytes for each compressed byte, once 64 MiB are out.
     pub compression_ratio: Option<u64>,
+    /// Submodules, those of submodules counted.
+    pub submodules: Option<u64>,
+    /// How deep submodules may lie in submodules; 1 is those of the source alone.
+    pub submodule_depth: Option<u64>,
 }
 
 /// A number of bytes, or one with a unit.

@@ -12,6 +12,7 @@ use crate::model::{Address, CommitId, Digest, GitRef, Reference, TreePath, UrlCr
 use crate::net;
 use crate::support::limits::Limits;
 
+use super::address::Place;
 use super::ambient::Ambient;
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
@@ -67,6 +68,9 @@ pub struct GitSource {
     pub reference: Option<GitRef>,
     pub commit: Option<CommitId>,
     pub subdir: TreePath,
+    pub submodules: bool,
+    /// Secret directories of other places.
+    pub secrets: Vec<(Place, PathBuf)>,
     /// Commits; 0 is all of them.
     pub history: u32,
     /// Only where `subdir` is the root.

@@ -62,6 +62,31 @@ impl Address {
         if self.from_home || path.starts_with(b"/~") { path[1..].to_vec() } else { path }
     }
 
+    /// Where a submodule is whose URL is written relative to this one (git-submodule(1), "add"): `./x` is below, `../x` beside.
+    pub fn relative(&self, text: &str) -> Result<Self, BadAddress> {
+        let mut above: Vec<&str> = self.url.path().split('/').filter(|part| !part.is_empty()).collect();
+        let mut rest = text;
+        loop {
+            if let Some(after) = rest.strip_prefix("../") {
+                above.pop().ok_or_else(|| bad("leads above the root of its host", "write the whole URL"))?;
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("./") {
+                rest = after;
+            } else {
+                break;
+            }
+        }
+        let (mut url, rest) = (self.url.clone(), rest.trim_matches('/'));
+        // Nothing of it is a query or a fragment, and no more of it leads up.
+        if rest.is_empty() || rest.contains(['?', '#']) || rest.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(bad("is relative, and no path", "write the whole URL"));
+        }
+        check_text(rest).map_err(|what| bad(what, "write the whole URL"))?;
+        above.push(rest);
+        url.set_path(&above.join("/"));
+        Ok(Self { url, ..self.clone() })
+    }
+
     /// For errors.
     pub fn redacted(&self) -> RedactedUrl {
         RedactedUrl::new(self.url.clone())

@@ -137,9 +137,9 @@ impl Access {
     }
 
     /// How a repository's host is talked to.
-    pub fn door(self, address: &Address, secret: Option<&Path>, settings: &Settings, redactor: &Redactor) -> Result<Door, AccessError> {
+    pub fn door(&self, address: &Address, secret: Option<&Path>, settings: &Settings, redactor: &Redactor) -> Result<Door, AccessError> {
         Ok(match address.scheme() {
-            Scheme::Https | Scheme::Http => Door::Http(self.credential),
+            Scheme::Https | Scheme::Http => Door::Http(self.credential.clone()),
             Scheme::Git => Door::Daemon,
             Scheme::Ssh => Door::Ssh(ssh_identity(address, secret, &self.secrets, settings, redactor)?),
         })

@@ -9,18 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::Services;
 use super::access::{Access, AccessError, Token};
+use super::repository::{self, SubmoduleError};
 use super::retry::{Policy, retrying};
 use crate::config::Settings;
-use crate::config::settings::{ArchiveFrom, ArchiveSource, GitSource, SourceKind};
+use crate::config::settings::{ArchiveFrom, ArchiveSource, SourceKind};
 use crate::event::{Event, SourceProgress};
-use crate::model::graft::GraftedTree;
 use crate::model::memory::MemoryTree;
-use crate::model::tree::{Revision, SourceTree, TreeError};
-use crate::model::{Classified, Reason, TreePath};
+use crate::model::tree::{Revision, SourceTree};
+use crate::model::{Classified, Reason};
 use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
-use crate::source::git;
 
 /// Between two progress events.
 const BEAT: Duration = Duration::from_millis(500);
@@ -31,6 +30,8 @@ pub enum FetchError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Submodule(#[from] SubmoduleError),
     #[error("the thread that read the source ended without an answer")]
     Thread,
 }
@@ -40,6 +41,7 @@ impl Classified for FetchError {
         match self {
             Self::Source(error) => error.reason(),
             Self::Access(error) => error.reason(),
+            Self::Submodule(error) => error.reason(),
             Self::Thread => Reason::Internal,
         }
     }
@@ -48,6 +50,7 @@ impl Classified for FetchError {
         match self {
             Self::Source(error) => error.hint(),
             Self::Access(error) => error.hint(),
+            Self::Submodule(error) => error.hint(),
             Self::Thread => None,
         }
     }
@@ -94,7 +97,7 @@ fn with_cause(error: &(dyn Error + 'static)) -> String {
 
 fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
     Ok(match &settings.source.kind {
-        SourceKind::Git(git) => from_git(git, settings, workspace, services)?,
+        SourceKind::Git(git) => repository::fetch(git, settings, workspace, services)?,
         SourceKind::Archive(archive) => from_archive(archive, settings, workspace, services)?,
         SourceKind::Directory(directory) => {
             let guard = settings.policy.guard();
@@ -102,37 +105,6 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
         }
         SourceKind::Empty => Arc::new(MemoryTree::new(Revision { kind: "dockerfile".into(), ..Revision::default() }, Vec::new())),
     })
-}
-
-fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
-    let url = wanted.address.url();
-    let access = Access::to(url, wanted.secret.as_deref(), wanted.credential.as_ref(), Token::Git, settings, services)?;
-    let client = access.client.clone();
-    let door = access.door(&wanted.address, wanted.secret.as_deref(), settings, &services.redactor)?;
-    let options = git::Options {
-        address: wanted.address.clone(),
-        reference: wanted.reference.clone(),
-        commit: wanted.commit.clone(),
-        subdir: wanted.subdir.clone(),
-        history: wanted.history,
-        keep_git_dir: wanted.keep_git_dir,
-        door,
-        workspace: workspace.to_owned(),
-        limits: settings.limits.clone(),
-    };
-    let mut beat = Beat::new(services);
-    let fetched = git::fetch(&options, &client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
-    for notice in fetched.tree.notices() {
-        services.events.emit(Event::Notice { message: notice.message.clone(), hint: notice.hint.clone() });
-    }
-    let mut whole = GraftedTree::new(fetched.tree, settings.limits.clone());
-    if let Some(git_dir) = fetched.git_dir {
-        let at = TreePath::root()
-            .checked_join(b".git")
-            .map_err(|rule| SourceError::from(git::GitError::from(TreeError::bad_name(b".git", rule))))?;
-        whole.graft(at, Box::new(git_dir));
-    }
-    Ok(Arc::new(whole))
 }
 
 fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
@@ -174,17 +146,17 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
 }
 
 /// Says how far it is, not too often, and whether anybody still wants it.
-struct Beat<'a> {
+pub(super) struct Beat<'a> {
     services: &'a Services,
     last: Instant,
 }
 
 impl<'a> Beat<'a> {
-    fn new(services: &'a Services) -> Self {
+    pub fn new(services: &'a Services) -> Self {
         Self { services, last: Instant::now() }
     }
 
-    fn goes_on(&mut self, progress: SourceProgress) -> bool {
+    pub fn goes_on(&mut self, progress: SourceProgress) -> bool {
         if self.last.elapsed() >= BEAT {
             self.last = Instant::now();
             self.services.events.emit(Event::SourceProgress(progress));

@@ -11,6 +11,7 @@ mod publish;
 mod push;
 mod registries;
 mod reject;
+mod repository;
 mod retry;
 mod run;
 mod tidy;

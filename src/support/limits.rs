@@ -12,11 +12,22 @@ pub struct Limits {
     pub object_bytes: u64,
     /// Decompressed bytes for one compressed byte, once 64 MiB are out.
     pub compression_ratio: u64,
+    /// Submodules of a source, those of submodules counted.
+    pub submodules: u64,
+    /// Submodules within submodules: 1 is those of the source alone.
+    pub submodule_depth: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { source_bytes: 16 << 30, source_entries: 1_000_000, object_bytes: 4 << 30, compression_ratio: 200 }
+        Self {
+            source_bytes: 16 << 30,
+            source_entries: 1_000_000,
+            object_bytes: 4 << 30,
+            compression_ratio: 200,
+            submodules: 128,
+            submodule_depth: 8,
+        }
     }
 }
 
@@ -50,8 +61,11 @@ pub const SOURCE_ENTRIES: Bound = settable("limits.sourceEntries", "limit-source
 pub const OBJECT_BYTES: Bound = settable("limits.objectBytes", "limit-object-bytes");
 pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-compression-ratio");
 
+pub const SUBMODULES: Bound = settable("limits.submodules", "limit-submodules");
+pub const SUBMODULE_DEPTH: Bound = settable("limits.submoduleDepth", "limit-submodule-depth");
+
 /// All that a request can set.
-pub const SETTABLE: [Bound; 4] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO];
+pub const SETTABLE: [Bound; 6] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO, SUBMODULES, SUBMODULE_DEPTH];
 
 /// Objects of a pack: commits, trees and tags come on top of the files.
 pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
@@ -70,6 +84,9 @@ pub const GIT_COMMIT_BYTES: u64 = 1 << 20;
 /// has some 50 MB.
 pub const GIT_TREES: Bound = fixed("bytes of the tree objects down to one directory");
 pub const GIT_TREES_BYTES: u64 = 64 << 20;
+
+/// Bytes of a `.gitmodules`.
+pub const GIT_MODULES_BYTES: u64 = 1 << 20;
 
 /// Bytes of a git server's list of refs: half a million of them.
 pub const GIT_REFS: Bound = fixed("bytes in the list of refs");

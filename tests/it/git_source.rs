@@ -13,7 +13,7 @@ use crate::harness::git::{Repository, git};
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
-const PLAIN: [&str; 2] = ["--allow", "plain-http"];
+pub const PLAIN: [&str; 2] = ["--allow", "plain-http"];
 
 #[test]
 fn what_is_not_there_is_said_by_its_own_reason_and_named() {
@@ -136,8 +136,7 @@ fn a_commit_becomes_the_image_that_clone_and_dockers_own_command_make() {
     let server = GitServer::start(&GitDemands::default());
     let repository = everything_git_keeps(&server);
     repository.commit("first");
-    repository.submodule("vendored");
-    repository.git(&["commit", "-q", "-m", "with a submodule"]);
+    repository.submodule("vendored", "https://git.invalid/vendored.git", &"5".repeat(40)).commit_submodules("with a submodule");
     let url = server.url(&repository);
     let cloned = clone(&url, "HEAD");
     assert!(cloned.join("vendored").is_dir(), "the oracle has no submodule");

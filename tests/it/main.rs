@@ -37,5 +37,6 @@ mod secrets_and_stdin;
 mod source_edges;
 mod ssh;
 mod stopping;
+mod submodules;
 mod table;
 mod workspace;

@@ -38,6 +38,9 @@ impl SourceArgs {
         layer.maybe("source.git.url", self.git);
         layer.maybe("source.git.ref", self.r#ref);
         layer.maybe("source.git.commit", self.commit);
+        layer.maybe("source.git.submodules", self.submodules);
+        let whole = |_: &str| Err(UsageError::new("--git-secret has no directory", "write --git-secret https://host/path=/secrets/other"));
+        layer.maybe("source.git.secrets", pairs(&self.git_secret, "--git-secret", whole)?);
         layer.maybe("source.git.history", self.history);
         layer.maybe("source.git.keepGitDir", self.keep_git_dir);
         layer.maybe("source.archive.sha256", self.sha256);
@@ -90,6 +93,8 @@ impl RunArgs {
         layer.maybe("result.terminationMessage", self.termination_message);
         layer.maybe("limits.sourceBytes", self.limit_source_bytes);
         layer.maybe("limits.sourceEntries", self.limit_source_entries);
+        layer.maybe("limits.submodules", self.limit_submodules);
+        layer.maybe("limits.submoduleDepth", self.limit_submodule_depth);
         layer.maybe("limits.objectBytes", self.limit_object_bytes);
         layer.maybe("limits.compressionRatio", self.limit_compression_ratio);
         self.request

@@ -86,6 +86,8 @@ fn limits(document: &LimitsDoc) -> Result<Limits, ConfigError> {
     Ok(Limits {
         source_bytes: given("sourceBytes", size("limits.sourceBytes", document.source_bytes.as_ref())?, defaults.source_bytes)?,
         source_entries: given("sourceEntries", document.source_entries, defaults.source_entries)?,
+        submodules: given("submodules", document.submodules, defaults.submodules)?,
+        submodule_depth: given("submoduleDepth", document.submodule_depth, defaults.submodule_depth)?,
         object_bytes: given("objectBytes", size("limits.objectBytes", document.object_bytes.as_ref())?, defaults.object_bytes)?,
         compression_ratio: given("compressionRatio", document.compression_ratio, defaults.compression_ratio)?,
     })

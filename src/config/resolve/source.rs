@@ -1,6 +1,6 @@
 //! The source: exactly one, where it is, and what of it is the context.
 
-use crate::config::address::{self, tree_path};
+use crate::config::address::{self, Place, tree_path};
 use crate::config::error::ConfigError;
 use crate::config::git_context;
 use crate::config::policy::Policy;
@@ -49,9 +49,16 @@ fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> 
         reference: reference.filter(|reference| reference.as_str() != "HEAD"),
         commit: commit.map(|text| address::commit("source.git.commit", &text)).transpose()?,
         subdir,
+        submodules: source.submodules.or(context.submodules).unwrap_or_default(),
+        secrets: source.secrets.iter().map(|(place, path)| elsewhere(place, path, policy)).collect::<Result<_, _>>()?,
         history: source.history.unwrap_or(1),
         keep_git_dir,
     })
+}
+
+fn elsewhere(place: &str, path: &str, policy: &Policy) -> Result<(Place, std::path::PathBuf), ConfigError> {
+    let field = "source.git.secrets";
+    Ok((Place::parse(field, place)?, policy.readable_file(field, path)?))
 }
 
 /// What a field says, or the URL; both only where they say the same.

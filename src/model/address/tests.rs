@@ -97,6 +97,27 @@ fn ssh_keeps_its_user_and_the_path_as_it_was_meant() {
 }
 
 #[test]
+fn g5_a_relative_url_stays_on_its_host() {
+    for (base, text, want) in [
+        ("https://a.b/team/web.git", "../lib.git", Some("https://a.b/team/lib.git")),
+        ("https://a.b/team/web.git", "../../other/lib", Some("https://a.b/other/lib")),
+        ("https://a.b/team/web.git", "./lib", Some("https://a.b/team/web.git/lib")),
+        ("https://a.b:8443/web", "../lib/", Some("https://a.b:8443/lib")),
+        ("git@a.b:team/web.git", "../lib.git", Some("ssh://git@a.b/team/lib.git")),
+        ("https://a.b/web", "../../x", None),
+        ("https://a.b/web", "../", None),
+        ("https://a.b/web", "../x/../../y", None),
+        ("https://a.b/web", "../x?y", None),
+        ("https://a.b/web", "../x%0ay", None),
+        ("https://a.b/web", "..//c.d/x", Some("https://a.b/c.d/x")),
+    ] {
+        let got = git(base).unwrap().0.relative(text);
+        assert_eq!(got.as_ref().ok().map(|address| address.url().as_str()), want, "{base} {text}: {got:?}");
+    }
+    assert_eq!(git("git@a.b:team/web.git").unwrap().0.relative("../lib").unwrap().path(), b"team/lib");
+}
+
+#[test]
 fn an_archive_comes_over_http() {
     for text in ["ssh://a.b/c", "git://a.b/c", "a.b:c"] {
         assert!(Address::of_web(text).unwrap_err().what.contains("no http"), "{text}");

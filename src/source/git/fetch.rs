@@ -44,6 +44,10 @@ pub struct Options {
     pub history: u32,
     /// Make a `.git` for the context of what was fetched.
     pub keep_git_dir: bool,
+    /// The caller fetches the submodules.
+    pub submodules: bool,
+    /// A repository named this address, not the request: what only this node can see is refused.
+    pub foreign: bool,
     /// How its host is talked to, and who this pod is there.
     pub door: Door,
     /// An existing, writable directory; the repository's own is made in it.
@@ -75,6 +79,9 @@ pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(S
     Err(GitError::Moving { url: options.address.redacted() })
 }
 
+/// What was decided, and by which list.
+type Listed = (Plan, Vec<Head>);
+
 struct Attempt<'a> {
     options: &'a Options,
     net: &'a BlockingClient,
@@ -84,7 +91,7 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(options: &'a Options, net: &'a BlockingClient) -> Result<Self, GitError> {
-        let session = Session::new(net.clone(), options.address.clone(), options.door.clone());
+        let session = Session::new(net.clone(), options.address.clone(), options.door.clone(), options.foreign);
         let path = options.workspace.join(format!("git-{:016x}", backoff::random()));
         let scratch = ScratchDir::create(path).map_err(|cause| workspace_failed(&options.workspace, cause))?;
         Ok(Self { options, net, session, scratch })
@@ -109,6 +116,7 @@ impl<'a> Attempt<'a> {
             reference: plan.reference,
             subdir: self.options.subdir.clone(),
             limits: self.options.limits.clone(),
+            submodules: self.options.submodules,
             received,
         })?;
         if let Some(notice) = plan.notice {
@@ -131,7 +139,7 @@ impl<'a> Attempt<'a> {
         repository: &Repository,
         wanted: &Wanted,
         progress: &mut dyn FnMut(SourceProgress) -> bool,
-    ) -> Result<(Option<(Plan, Vec<Head>)>, u64), GitError> {
+    ) -> Result<(Option<Listed>, u64), GitError> {
         let mut remote = repository.remote_anonymous(&self.options.address.shown()).map_err(|error| self.explain(&error))?;
         let mut connection =
             remote.connect_auth(Direction::Fetch, Some(RemoteCallbacks::new()), None).map_err(|error| self.explain(&error))?;

@@ -48,7 +48,7 @@ impl Http {
         let mut url = session.address().url().clone();
         url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
         url.set_query(Some(QUERY));
-        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), ..Request::get(url) };
+        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), checked: session.is_checked(), ..Request::get(url) };
         let reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-advertisement")?;
         let base = base_of(&reply.url).ok_or_else(|| GitError::NotGit {
@@ -64,7 +64,7 @@ impl Http {
         let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (session.address().url().clone(), false));
         url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
         let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
-        let request = Request { headers, foreign, ..Request::post(url, body.into()) };
+        let request = Request { headers, foreign, checked: session.is_checked(), ..Request::post(url, body.into()) };
         let reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-result")?;
         Ok(reply.body)

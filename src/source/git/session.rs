@@ -35,6 +35,7 @@ struct Inner {
     net: BlockingClient,
     address: Address,
     way: Way,
+    checked: bool,
     state: Mutex<State>,
 }
 
@@ -47,13 +48,14 @@ struct State {
 }
 
 impl Session {
-    pub fn new(net: BlockingClient, address: Address, door: Door) -> Self {
+    /// `checked`: a repository chose the address, so what only this node can see is refused.
+    pub fn new(net: BlockingClient, address: Address, door: Door, checked: bool) -> Self {
         let way = match door {
             Door::Http(credential) => Way::Http(Http::new(credential)),
             Door::Ssh(identity) => Way::Ssh(identity),
             Door::Daemon => Way::Daemon,
         };
-        Self(Arc::new(Inner { net, address, way, state: Mutex::default() }))
+        Self(Arc::new(Inner { net, address, way, checked, state: Mutex::default() }))
     }
 
     pub fn net(&self) -> &BlockingClient {
@@ -62,6 +64,10 @@ impl Session {
 
     pub fn address(&self) -> &Address {
         &self.0.address
+    }
+
+    pub fn is_checked(&self) -> bool {
+        self.0.checked
     }
 
     pub fn way(&self) -> &Way {

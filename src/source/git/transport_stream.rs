@@ -96,9 +96,9 @@ fn open(session: &Session) -> Result<Stream, GitError> {
     let (address, net) = (session.address(), session.net());
     let failed = |cause: NetError| session.net_error(cause);
     match session.way() {
-        Way::Ssh(identity) => net.ssh(address.url(), identity, command(&address.path()), false).map_err(failed),
+        Way::Ssh(identity) => net.ssh(address.url(), identity, command(&address.path()), session.is_checked()).map_err(failed),
         Way::Daemon => {
-            let mut stream = net.tcp(address.url(), DAEMON_PORT, false).map_err(failed)?;
+            let mut stream = net.tcp(address.url(), DAEMON_PORT, session.is_checked()).map_err(failed)?;
             let greeting = greeting(&address.path(), address.url().host_str().unwrap_or_default());
             stream.write_all(&greeting).map_err(|error| session.net_error(net_cause(error)))?;
             Ok(stream)

@@ -9,12 +9,13 @@ use git2::Oid;
 use super::GitError;
 use super::checkout::Checkout;
 use super::commit::Commit;
+use super::modules::{self, Section, Submodule};
 use super::objects::{Item, ItemKind, Objects, items};
 use super::remote::Notice;
 use crate::model::path::{MAX_DEPTH, MAX_PATH};
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
 use crate::model::{Address, TreePath};
-use crate::support::limits::{Bound, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
+use crate::support::limits::{Bound, GIT_MODULES_BYTES, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
 use crate::support::scratch::ScratchDir;
 
 /// Submodules named in a notice.
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub reference: Option<String>,
     pub subdir: TreePath,
     pub limits: Limits,
+    /// Somebody fetches them: nothing is to be said of them.
+    pub submodules: bool,
     /// Bytes of the pack.
     pub received: u64,
 }
@@ -37,6 +40,8 @@ pub struct GitTree {
     // Before their directory: what is dropped first is closed before its files go.
     objects: Objects,
     checkout: Checkout,
+    /// The commit's own tree, and that of the directory that is the root.
+    top: Oid,
     root: Oid,
     subdir: TreePath,
     time: Time,
@@ -57,6 +62,7 @@ impl GitTree {
         let mut tree = Self {
             objects,
             checkout: Checkout::new(commit.tree),
+            top: commit.tree,
             root,
             time: commit.time(),
             identity: format!("git {url} {}", parts.subdir.display()),
@@ -66,7 +72,7 @@ impl GitTree {
             subdir: parts.subdir,
             _scratch: parts.scratch,
         };
-        if submodules {
+        if submodules && !parts.submodules {
             tree.notices.extend(tree.submodule_notice()?);
         }
         Ok(tree)
@@ -86,7 +92,51 @@ impl GitTree {
         self.notices.push(notice);
     }
 
-    /// Submodules are not built: as after `git clone` without `--recursive` their directories are empty, and that is said.
+    /// Bytes that came over the network.
+    pub fn received(&self) -> u64 {
+        self.revision.size.unwrap_or_default()
+    }
+
+    /// The submodules below the root, by path. One that `.gitmodules` says nothing of is an error, as it is to `git clone`; one with
+    /// `update = none` is left out, and so is an empty directory.
+    pub fn submodules(&self) -> Result<Vec<Submodule>, TreeError> {
+        let name = ".gitmodules";
+        let refused = |path: &str, rule: String| TreeError::Refused { path: path.to_owned(), rule };
+        let mut links = Vec::new();
+        self.walk_with(&mut |entry, kind| {
+            if kind == ItemKind::Submodule {
+                links.push((entry.path, entry.key));
+            }
+            Ok(Walk::Enter)
+        })?;
+        if links.is_empty() {
+            return Ok(Vec::new());
+        }
+        let object = self.objects.tree(self.top)?;
+        let item = items(object.data())?.into_iter().find(|item| item.name == name.as_bytes());
+        let text = match item {
+            Some(item) if item.kind() == ItemKind::File => {
+                self.objects.blob(item.id, &TreePath::root(), GIT_MODULES_BYTES)?.data().to_owned()
+            }
+            // A link there could lead git elsewhere (CVE-2018-11235 and its kin).
+            Some(_) => return Err(refused(name, "it is not a regular file".to_owned())),
+            None => Vec::new(),
+        };
+        let sections = modules::parse(&text).map_err(|rule| refused(name, rule))?;
+        let mut found = Vec::new();
+        for (path, key) in links {
+            let full = if self.subdir.is_root() { path.display() } else { format!("{}/{}", self.subdir.display(), path.display()) };
+            let commit = Oid::from_bytes(&key).map_err(|error| TreeError::Damaged(error.message().to_owned()))?;
+            match sections.get(&full) {
+                Some(section) if section.skipped => {}
+                Some(Section { url: Some(url), .. }) => found.push(Submodule { path, url: url.clone(), commit }),
+                _ => return Err(refused(&full, "it is a submodule, and .gitmodules does not say where from".to_owned())),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where they are not asked for: as after `git clone` without `--recursive` their directories are empty, and that is said.
     fn submodule_notice(&self) -> Result<Option<Notice>, TreeError> {
         let (mut names, mut count) = (Vec::new(), 0);
         self.walk_with(&mut |entry, kind| {
@@ -100,7 +150,8 @@ impl GitTree {
         })?;
         let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
         let message = format!("submodules are not fetched, their directories are empty: {}{more}", names.join(", "));
-        Ok((count > 0).then_some(Notice { message, hint: None }))
+        let hint = Some("--submodules fetches them".to_owned());
+        Ok((count > 0).then_some(Notice { message, hint }))
     }
 
     fn walk_with(&self, visit: &mut dyn FnMut(Entry, ItemKind) -> Visited) -> Result<(), TreeError> {
@@ -146,7 +197,7 @@ fn descend(objects: &Objects, root: Oid, path: &TreePath) -> Result<Oid, GitErro
                 at = item.map_or(at, |item| item.id);
                 continue;
             }
-            Some(ItemKind::Submodule) => "a part of it is a submodule, and submodules are not built",
+            Some(ItemKind::Submodule) => "a part of it is a submodule: build that repository itself",
             Some(ItemKind::Link) => "a part of it is a link, and links are not followed",
             Some(_) => "a part of it is a file",
             None => "there is no such directory in this commit",

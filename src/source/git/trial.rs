@@ -215,6 +215,8 @@ impl Trial {
             subdir: TreePath::root(),
             history: 1,
             keep_git_dir: false,
+            submodules: false,
+            foreign: false,
             door: Door::Http(None),
             workspace: workspace.path().to_owned(),
             limits: Limits::default(),

@@ -128,7 +128,12 @@ impl Agent {
     }
 
     /// A secret directory as Kubernetes mounts it, readable by the agent alone. Every secret in it is watched for leaks.
-    pub fn secret_dir(mut self, flag: &str, target: &str, files: &[(&str, &str)]) -> Self {
+    pub fn secret_dir(self, flag: &str, target: &str, files: &[(&str, &str)]) -> Self {
+        self.args(&[flag, target]).secret_files(target, files)
+    }
+
+    /// The same, named by nobody.
+    pub fn secret_files(mut self, target: &str, files: &[(&str, &str)]) -> Self {
         let dir = self.dir.join(target.trim_start_matches('/').replace('/', "-"));
         fs::create_dir(&dir).unwrap();
         for (name, content) in files {
@@ -138,7 +143,6 @@ impl Agent {
             chown(&path, Some(UID), Some(UID)).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         }
-        self.arguments.extend([flag.to_owned(), target.to_owned()]);
         self.readable(&dir, target)
     }
 

@@ -55,11 +55,20 @@ impl Repository {
         git(&self.dir, arguments)
     }
 
-    /// Adds a submodule as a commit records it: its id, and nothing of it. To be committed as it stands, not by `commit`.
-    pub fn submodule(&self, path: &str) {
-        self.write(".gitmodules", format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = https://git.invalid/{path}.git\n"));
+    /// Adds a submodule as a commit records it: its id, and nothing of it. To be committed by `commit_submodules`.
+    pub fn submodule(&self, path: &str, url: &str, commit: &str) -> &Self {
+        let file = self.dir.join(".gitmodules");
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        self.write(".gitmodules", format!("{before}[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n"));
         self.git(&["add", ".gitmodules"]);
-        self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},{path}", "5".repeat(40))]);
+        self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{path}")]);
+        self
+    }
+
+    /// Commits what is in the index as it stands.
+    pub fn commit_submodules(&self, message: &str) -> String {
+        self.git(&["commit", "-q", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
     }
 }
 
