@@ -77,6 +77,7 @@ pub struct Archive {
     pub stdin: Option<bool>,
     /// 64 hexadecimal digits, of the archive as it is stored; checked before a byte reaches the daemon.
     pub sha256: Option<String>,
+    /// What it must be, by its first bytes; `auto` by default.
     #[serde(default)]
     pub format: Option<ArchiveFormat>,
     /// Leading components that are dropped from every name.
@@ -98,6 +99,12 @@ pub enum ArchiveFormat {
     Tar,
     #[serde(rename = "tar.gz")]
     TarGz,
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    #[serde(rename = "tar.xz")]
+    TarXz,
+    #[serde(rename = "tar.bz2")]
+    TarBz2,
 }
 
 /// A directory that is mounted into the pod: its path, or the path and a directory below it.

@@ -11,13 +11,13 @@ use super::Services;
 use super::access::{Access, AccessError, Token};
 use super::retry::{Policy, retrying};
 use crate::config::Settings;
-use crate::config::settings::{ArchiveFrom, ArchiveSource, GitSource, SourceKind};
+use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, GitSource, SourceKind};
 use crate::event::{Event, SourceProgress};
 use crate::model::memory::MemoryTree;
 use crate::model::tree::{Revision, SourceTree};
 use crate::model::{Classified, Reason};
 use crate::source::SourceError;
-use crate::source::archive::{self, ArchiveOptions};
+use crate::source::archive::{self, ArchiveOptions, Codec, Format};
 use crate::source::directory::DirectoryTree;
 use crate::source::git::{self, GitUrl};
 
@@ -129,6 +129,7 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
         sha256: wanted.sha256.clone(),
+        format: format_of(wanted.format),
         strip_components: wanted.strip_components,
         subdir: wanted.subdir.clone(),
         url: None,
@@ -160,6 +161,18 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         }
     });
     Ok(Arc::new(tree.map_err(SourceError::from)?))
+}
+
+/// What the archive must be; `None` for what its first bytes say.
+fn format_of(named: ArchiveFormat) -> Option<Format> {
+    Some(match named {
+        ArchiveFormat::Auto => return None,
+        ArchiveFormat::Tar => Format::Tar,
+        ArchiveFormat::TarGz => Format::Compressed(Codec::Gzip),
+        ArchiveFormat::TarZst => Format::Compressed(Codec::Zstd),
+        ArchiveFormat::TarXz => Format::Compressed(Codec::Xz),
+        ArchiveFormat::TarBz2 => Format::Compressed(Codec::Bzip2),
+    })
 }
 
 /// Says how far it is, not too often, and whether anybody still wants it.

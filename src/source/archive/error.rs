@@ -3,12 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::format::Codec;
 use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
 use crate::support::guard::Forbidden;
-use crate::support::limits::Bound;
+use crate::support::limits::{Bound, WINDOW, WINDOW_BYTES};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -88,12 +89,22 @@ impl ArchiveError {
     }
 
     /// What a decoder's error means: our own error, taken out of it, or a stream that ends early or makes no sense.
-    pub fn from_io(error: io::Error) -> Self {
+    pub fn from_io(error: io::Error, codec: &str) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => own,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated("the gzip stream ends in the middle".into()),
-            Err(error) => Self::Damaged(format!("gzip: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated(format!("the {codec} stream ends in the middle")),
+            Err(error) => Self::Damaged(format!("{codec}: {error}")),
         }
+    }
+
+    /// What no reader of the codec may pass over in silence.
+    pub fn trailing(codec: Codec) -> Self {
+        Self::Format(format!("something follows the end of its {} stream", codec.name()))
+    }
+
+    /// A window larger than what is taken from memory for one.
+    pub fn window() -> Self {
+        Self::Limit { limit: WINDOW, value: WINDOW_BYTES, unit: "bytes" }
     }
 
     /// Whether it is about the bytes that came, so that a wrong digest would be the better explanation.

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::ArchiveError;
 use super::format::{self, Format};
 use super::header::BLOCK;
-use super::{ArchiveOptions, Progress, gzip, spool};
+use super::{ArchiveOptions, Progress, decode, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
 use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
@@ -55,17 +55,19 @@ fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError
 
 /// Bytes written to the spool.
 fn unpack<R: Read>(input: &mut Input<'_, '_, R>, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
-    match format::sniff(input.first_block()?)? {
-        Format::Tar => copy(input, spool, options, count),
-        Format::Gzip => copy(&mut gzip::Members::new(input), spool, options, count),
+    let found = format::sniff(input.first_block()?)?;
+    format::expect(options.format, found)?;
+    match found {
+        Format::Tar => copy(input, "tar", spool, options, count),
+        Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, codec.name(), spool, options, count),
     }
 }
 
-fn copy(from: &mut impl Read, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+fn copy(from: &mut impl Read, codec: &str, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
     loop {
-        let filled = fill(from, &mut buffer)?;
+        let filled = fill(from, codec, &mut buffer)?;
         if total == 0 {
             format::expect_tar(&buffer[..filled.min(BLOCK)])?;
         }
@@ -79,10 +81,10 @@ fn copy(from: &mut impl Read, spool: &File, options: &ArchiveOptions, count: &Ce
 }
 
 /// A full buffer, or less at the end.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+fn fill(from: &mut impl Read, codec: &str, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match read_some(from, &mut buffer[filled..]).map_err(ArchiveError::from_io)? {
+        match read_some(from, &mut buffer[filled..]).map_err(|error| ArchiveError::from_io(error, codec))? {
             0 => break,
             count => filled += count,
         }

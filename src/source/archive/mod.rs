@@ -1,8 +1,8 @@
 //! An archive as a tree: taken in once, checked whole, never extracted.
 //!
 //! ```text
-//! reader ─► intake (hash, count, bounds) ─► gzip ─► spool: one nameless file in the workspace
-//!                                                     │
+//! reader ─► intake (hash, count, bounds) ─► decode ─► spool: one nameless file in the workspace
+//!                                                       │
 //!              digest compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
 //! ```
 //!
@@ -10,10 +10,10 @@
 //! What the archive's entries may do is decided in one place, `trie`; since what is shipped is made anew from the index, no later
 //! reader can see other files in it than this one did.
 
+mod decode;
 mod download;
 mod error;
 mod format;
-mod gzip;
 mod header;
 mod index;
 mod intake;
@@ -38,6 +38,7 @@ use crate::support::limits::Limits;
 
 pub use download::{Download, download};
 pub use error::ArchiveError;
+pub use format::{Codec, Format};
 pub use tree::ArchiveTree;
 
 /// Bytes of one extended header or long name of the archive's own.
@@ -60,6 +61,8 @@ pub struct ArchiveOptions {
     pub limits: Limits,
     /// What the bytes must hash to as they come, before decompression.
     pub sha256: Option<Digest>,
+    /// What its first bytes must say it is; `None` takes whatever they say.
+    pub format: Option<Format>,
     /// Leading components taken off every name, as tar's `--strip-components` does.
     pub strip_components: u32,
     /// The directory that becomes the tree's root, after stripping.

@@ -174,8 +174,8 @@ fn a3_a_header_is_right_or_refused() {
     let mut wrong = Raw::new().file("first", "").file("x", "").end();
     wrong[512] ^= 1;
     assert_refused(&wrong, "checksum");
-    assert_refused(&[b'x'; 1024], "neither a tar nor a tar.gz");
-    assert_refused(b"<html><body>404 not found</body></html>".repeat(20).as_slice(), "neither a tar nor a tar.gz");
+    assert_refused(&[b'x'; 1024], "none that is read");
+    assert_refused(b"<html><body>404 not found</body></html>".repeat(20).as_slice(), "none that is read");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn options() -> ArchiveOptions {
         workspace: std::env::temp_dir(),
         limits: Limits::default(),
         sha256: None,
+        format: None,
         strip_components: 0,
         subdir: TreePath::root(),
         url: Some("https://example.com/src.tar".into()),
