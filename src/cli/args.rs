@@ -90,13 +90,13 @@ struct SourceArgs {
     /// The commit; with --ref: the ref must lead there
     #[arg(long, value_name = "ID")]
     commit: Option<String>,
-    /// A tar, plain or compressed: a path, an https:// URL, or - for standard input
+    /// A tar, plain or compressed, or a zip: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,
     /// The archive's digest
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
-    /// auto, tar, tar.gz, tar.zst, tar.xz or tar.bz2
+    /// auto, tar, tar.gz, tar.zst, tar.xz, tar.bz2 or zip
     #[arg(long, value_name = "FORMAT")]
     archive_format: Option<String>,
     /// Drop this many leading components of names

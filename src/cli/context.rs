@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `-` | an archive on standard input |
 //! | `https://….git`, with `#ref:subdir` or without | a repository |
-//! | `https://….tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tar.xz`, `.tar.bz2` | an archive |
+//! | `https://….tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tar.xz`, `.tar.bz2`, `.zip` | an archive |
 //! | another URL, or `github.com/…` | an error that names `--git` and `--archive` |
 //! | a path that ends so | an archive |
 //! | another path | a directory |
@@ -94,7 +94,7 @@ fn is_scp_like(text: &str) -> bool {
 
 fn is_archive(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"].iter().any(|end| lower.ends_with(end))
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip"].iter().any(|end| lower.ends_with(end))
 }
 
 #[cfg(test)]

@@ -96,7 +96,6 @@ pub const NOT_BUILT: &[&str] = &[
     "source.git.keepGitDir",
     "source.archive.upload",
     "source.archive.name",
-    "source.archive.format=zip",
     "source.archive.format=file",
     "source.artifact",
     "source.prepared",

@@ -105,6 +105,8 @@ pub enum ArchiveFormat {
     TarXz,
     #[serde(rename = "tar.bz2")]
     TarBz2,
+    #[serde(rename = "zip")]
+    Zip,
 }
 
 /// A directory that is mounted into the pod: its path, or the path and a directory below it.

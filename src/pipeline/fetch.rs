@@ -171,6 +171,7 @@ fn format_of(named: ArchiveFormat) -> Option<Format> {
         ArchiveFormat::TarGz => Format::Compressed(Codec::Gzip),
         ArchiveFormat::TarZst => Format::Compressed(Codec::Zstd),
         ArchiveFormat::TarXz => Format::Compressed(Codec::Xz),
+        ArchiveFormat::Zip => Format::Zip,
         ArchiveFormat::TarBz2 => Format::Compressed(Codec::Bzip2),
     })
 }

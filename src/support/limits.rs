@@ -81,6 +81,9 @@ pub const WINDOW: Bound = fixed("bytes of the window an archive is decompressed 
 pub const WINDOW_LOG: u32 = 27;
 pub const WINDOW_BYTES: u64 = 1 << WINDOW_LOG;
 
+/// Stretches of one sparse file.
+pub const SPARSE_PIECES_MOST: u64 = 1 << 16;
+
 /// A ratio below this many decompressed bytes says nothing.
 pub const RATIO_FROM: u64 = 64 << 20;
 

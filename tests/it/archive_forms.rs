@@ -1,5 +1,7 @@
 //! Every form an archive may have, made by its own tool, comes to the image that its unpacked tree would come to.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,6 +13,9 @@ fn context() -> Context {
     let context = Context::with("FROM BASE\nCOPY . /src\n").file("text", "of any form").file("run.sh", "#!/bin/sh\n");
     let context = context.file("a/b/c/deep", "below").file("empty", "").file("with blank", "ü");
     crate::archives::random_file(&context.path().join("noise"), 300_000);
+    let holes = File::create(context.path().join("holes")).unwrap();
+    holes.write_all_at(b"in the midst", 3 << 20).unwrap();
+    holes.set_len(5 << 20).unwrap();
     context.mode("run.sh", 0o755).link("link", "a/b/c").link("dangling", "../nowhere")
 }
 
@@ -27,16 +32,17 @@ fn same_as_on_disk(run: &Run, disk: &Path, what: &str) {
 }
 
 #[test]
-fn every_compression_of_a_tar_comes_to_the_same_image() {
+fn every_form_of_archive_comes_to_the_same_image() {
     promise!(1, 4);
     let context = context();
     let server = GitServer::start(&GitDemands::default());
     let forms = [
         ("tar", "tar -C \"$1\" -cf - ."),
-        ("tar.gz", "tar -C \"$1\" -cf - . | gzip -9"),
+        ("tar.gz", "tar -C \"$1\" --sparse -cf - . | gzip -9"),
         ("tar.zst", "tar -C \"$1\" -cf - . | zstd -q -19 -c"),
-        ("tar.xz", "tar -C \"$1\" -cf - . | xz -9e -c"),
+        ("tar.xz", "tar -C \"$1\" --sparse --format=posix -cf - . | xz -9e -c"),
         ("tar.bz2", "tar -C \"$1\" -cf - . | bzip2 -c"),
+        ("zip", "cd \"$1\"; zip -qry9 \"$1.zip\" .; cat \"$1.zip\"; rm \"$1.zip\""),
     ];
     for (number, (format, script)) in forms.into_iter().enumerate() {
         let bytes = made_by(script, &context);

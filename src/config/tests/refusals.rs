@@ -57,7 +57,7 @@ fn what_is_not_built_is_said_to_be_so() {
         ("source: {artifact: {ref: x}}", RequestInvalid, "source.artifact", "not built yet", "leave it out"),
         ("source: {prepared: /x}", RequestInvalid, "source.prepared", "not built yet", "leave it out"),
         ("source: {archive: {upload: {}}}", RequestInvalid, "source.archive.upload", "not built yet", "leave it out"),
-        ("source: {archive: {path: /x, format: zip}}", RequestInvalid, "source.archive.format: zip", "not built yet", "tar.gz"),
+        ("source: {archive: {path: /x, format: file}}", RequestInvalid, "source.archive.format: file", "not built yet", "tar.gz"),
         ("build: {secrets: [{id: hush}]}", RequestInvalid, "build.secrets", "not built yet", "leave it out"),
         ("build: {network: host}", NotPermitted, "build.network", "node's network", "--allow host-network"),
         ("build: {reproducible: true}", RequestInvalid, "build.reproducible", "not built yet", "leave it out"),

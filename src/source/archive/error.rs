@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::format::Codec;
+use super::format::{Codec, Format};
 use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
@@ -89,7 +89,8 @@ impl ArchiveError {
     }
 
     /// What a decoder's error means: our own error, taken out of it, or a stream that ends early or makes no sense.
-    pub fn from_io(error: io::Error, codec: &str) -> Self {
+    pub fn from_io(error: io::Error, format: Format) -> Self {
+        let codec = if let Format::Compressed(codec) = format { codec.name() } else { format.name() };
         match error.downcast::<Self>() {
             Ok(own) => own,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated(format!("the {codec} stream ends in the middle")),

@@ -9,6 +9,7 @@ pub enum Format {
     Tar,
     /// A tar inside a compressed stream.
     Compressed(Codec),
+    Zip,
 }
 
 /// How a stream is compressed.
@@ -48,6 +49,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Tar => "tar",
+            Self::Zip => "zip",
             Self::Compressed(Codec::Gzip) => "tar.gz",
             Self::Compressed(Codec::Zstd) => "tar.zst",
             Self::Compressed(Codec::Xz) => "tar.xz",
@@ -56,10 +58,12 @@ impl Format {
     }
 }
 
+/// The first bytes of a zip, and of one with nothing in it (APPNOTE.TXT 6.3.10, 4.3.7 and 4.3.16).
+const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+
 /// What others are called, to be refused by name.
 const FOREIGN: &[(&[u8], &str)] = &[
-    (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),
+    (b"PK\x07\x08", "a zip in several files"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"Rar!\x1a\x07", "rar"),
     (b"\x04\x22\x4d\x18", "lz4"),
@@ -71,15 +75,21 @@ const FOREIGN: &[(&[u8], &str)] = &[
 pub fn sniff(first: &[u8]) -> Result<Format, ArchiveError> {
     // A tar begins with a name, which may look like anything: only a block that is no header is called something else.
     let block = first.first_chunk::<BLOCK>();
-    if block.is_some_and(|block| header::parse(block).is_ok() || header::is_marked(block)) {
+    if block.is_some_and(|block| header::parse(block).is_ok()) {
         return Ok(Format::Tar);
     }
     if let Some(codec) = Codec::ALL.into_iter().find(|codec| first.starts_with(codec.magic())) {
         return Ok(Format::Compressed(codec));
     }
+    if ZIP.iter().any(|magic| first.starts_with(magic)) {
+        return Ok(Format::Zip);
+    }
     Err(match (foreign(first), block, first.len()) {
         (Some(foreign), ..) => foreign,
-        (None, Some(_), _) => ArchiveError::Format("it is none that is read: tar, plain or compressed by gzip, zstd, xz or bzip2".into()),
+        (None, Some(block), _) if header::is_marked(block) => return Ok(Format::Tar),
+        (None, Some(_), _) => {
+            ArchiveError::Format("it is none that is read: a zip, or a tar, plain or compressed by gzip, zstd, xz or bzip2".into())
+        }
         (None, None, 0) => ArchiveError::Truncated("it is empty".into()),
         (None, None, bytes) => ArchiveError::Truncated(format!("it ends after {bytes} bytes, within the first block of a tar")),
     })
@@ -99,7 +109,7 @@ pub fn expect(named: Option<Format>, found: Format) -> Result<(), ArchiveError> 
 pub fn expect_tar(first: &[u8]) -> Result<(), ArchiveError> {
     match sniff(first)? {
         Format::Tar => Ok(()),
-        Format::Compressed(_) => Err(ArchiveError::Format("it is compressed twice".into())),
+        Format::Compressed(_) | Format::Zip => Err(ArchiveError::Format("it is compressed twice".into())),
     }
 }
 

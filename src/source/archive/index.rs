@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use super::error::ArchiveError;
+use super::format::Format;
 use super::intake::Received;
-use super::members::Members;
+use super::members::{Member, Members};
 use super::trie::{Node, NodeKind, Trie};
-use super::{ArchiveOptions, NAME_BYTES};
+use super::{ArchiveOptions, NAME_BYTES, zip};
 use crate::model::TreePath;
 use crate::support::limits::SOURCE_ENTRIES;
 
@@ -24,24 +25,54 @@ pub struct Index {
     pub newest: Option<i64>,
 }
 
-/// Reads all headers of a spooled archive and checks every rule.
-pub fn read(received: &Received, options: &ArchiveOptions, beat: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Index, ArchiveError> {
-    let limits = &options.limits;
-    let mut members = Members::new(&received.spool, received.bytes, limits.object_bytes);
-    let mut trie = Trie::new();
-    let mut count = 0;
-    while let Some(member) = members.next()? {
-        count += 1;
-        trie.add(&member, options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
-        // Directories that are only implied count: one name may imply hundreds.
-        if count.max(trie.nodes.len() as u64 - 1) > limits.source_entries {
-            return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: limits.source_entries, unit: "entries" });
-        }
-        if count % BEAT == 0 && beat().is_break() {
-            return Err(ArchiveError::Cancelled);
-        }
+/// Takes entries in as they are read, and judges them.
+pub struct Collector<'a> {
+    trie: Trie,
+    count: u64,
+    options: &'a ArchiveOptions,
+    beat: &'a mut dyn FnMut() -> ControlFlow<()>,
+}
+
+impl<'a> Collector<'a> {
+    /// `unique`: no two entries may have one name, but for directories.
+    pub fn new(options: &'a ArchiveOptions, unique: bool, beat: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
+        Self { trie: Trie::new(unique), count: 0, options, beat }
     }
-    Ok(Index::new(trie))
+
+    pub fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
+        self.count += 1;
+        self.trie.add(member, self.options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
+        // Directories that are only implied count: one name may imply hundreds.
+        let most = self.options.limits.source_entries;
+        if self.count.max(self.trie.nodes.len() as u64 - 1) > most {
+            return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: most, unit: "entries" });
+        }
+        if self.count.is_multiple_of(BEAT) { self.beat() } else { Ok(()) }
+    }
+
+    /// To be called now and then: whether the run was cancelled.
+    pub fn beat(&mut self) -> Result<(), ArchiveError> {
+        if (self.beat)().is_break() { Err(ArchiveError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Reads all headers of a spooled archive and checks every rule.
+pub fn read(received: &mut Received, options: &ArchiveOptions, beat: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Index, ArchiveError> {
+    let mut collector = Collector::new(options, received.format == Format::Zip, beat);
+    match received.format {
+        Format::Tar | Format::Compressed(_) => tar(received, options, &mut collector)?,
+        Format::Zip => zip::read(received, options, &mut collector)?,
+    }
+    Ok(Index::new(collector.trie))
+}
+
+fn tar(received: &mut Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
+    let mut members = Members::new(received, options);
+    while let Some(member) = members.next()? {
+        collector.add(&member)?;
+    }
+    received.bytes = members.end();
+    Ok(())
 }
 
 impl Index {

@@ -28,6 +28,8 @@ pub struct Received {
     pub digest: Digest,
     /// Bytes that came, before decompression.
     pub size: u64,
+    /// What came; a zip is still as it was.
+    pub format: Format,
 }
 
 /// Reads `reader` to its end. The error is the digest's rather than the format's where both are wrong: bytes that are not the
@@ -43,7 +45,8 @@ pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     input.drain()?;
     let digest = Digest::sha256(input.hash.finalize());
     compare(options, &digest)?;
-    Ok(Received { spool, bytes: unpacked?, digest, size: count.get() })
+    let (format, bytes) = unpacked?;
+    Ok(Received { spool, bytes, digest, size: count.get(), format })
 }
 
 fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError> {
@@ -53,22 +56,28 @@ fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError
     }
 }
 
-/// Bytes written to the spool.
-fn unpack<R: Read>(input: &mut Input<'_, '_, R>, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+/// What it is, and the bytes written to the spool.
+fn unpack<R: Read>(
+    input: &mut Input<'_, '_, R>,
+    spool: &File,
+    options: &ArchiveOptions,
+    count: &Cell<u64>,
+) -> Result<(Format, u64), ArchiveError> {
     let found = format::sniff(input.first_block()?)?;
     format::expect(options.format, found)?;
-    match found {
-        Format::Tar => copy(input, "tar", spool, options, count),
-        Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, codec.name(), spool, options, count),
-    }
+    let bytes = match found {
+        Format::Tar | Format::Zip => copy(input, found, spool, options, count),
+        Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, found, spool, options, count),
+    };
+    Ok((found, bytes?))
 }
 
-fn copy(from: &mut impl Read, codec: &str, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+fn copy(from: &mut impl Read, format: Format, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
     loop {
-        let filled = fill(from, codec, &mut buffer)?;
-        if total == 0 {
+        let filled = fill(from, format, &mut buffer)?;
+        if total == 0 && matches!(format, Format::Compressed(_)) {
             format::expect_tar(&buffer[..filled.min(BLOCK)])?;
         }
         total += filled as u64;
@@ -81,10 +90,10 @@ fn copy(from: &mut impl Read, codec: &str, spool: &File, options: &ArchiveOption
 }
 
 /// A full buffer, or less at the end.
-fn fill(from: &mut impl Read, codec: &str, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+fn fill(from: &mut impl Read, format: Format, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match read_some(from, &mut buffer[filled..]).map_err(|error| ArchiveError::from_io(error, codec))? {
+        match read_some(from, &mut buffer[filled..]).map_err(|error| ArchiveError::from_io(error, format))? {
             0 => break,
             count => filled += count,
         }
@@ -92,7 +101,8 @@ fn fill(from: &mut impl Read, codec: &str, buffer: &mut [u8]) -> Result<usize, A
     Ok(filled)
 }
 
-fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
+/// Whether so many bytes may come of so many that came.
+pub fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
     let limits = &options.limits;
     if total > limits.source_bytes {
         return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: limits.source_bytes, unit: "bytes" });

@@ -3,7 +3,8 @@
 //! ```text
 //! reader ─► intake (hash, count, bounds) ─► decode ─► spool: one nameless file in the workspace
 //!                                                       │
-//!              digest compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
+//!              digest compared ──► members (one strict reader: header, pax, sparse) ─► trie (rules) ─► index ─► ArchiveTree
+//!                            or zip (another; its bodies are inflated into a spool of their own)
 //! ```
 //!
 //! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
@@ -19,9 +20,11 @@ mod index;
 mod intake;
 mod members;
 mod pax;
+mod sparse;
 mod spool;
 mod tree;
 mod trie;
+mod zip;
 
 #[cfg(test)]
 mod tests;
@@ -80,9 +83,10 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 ///
 /// An error of `reader` is a `SourceUnavailable`. A reader that blocks is not woken by a cancellation: it has to end by itself.
 pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<ArchiveTree, ArchiveError> {
-    let received = intake::take_in(reader, options, progress)?;
-    let mut beat = || progress(received.size);
-    let index = index::read(&received, options, &mut beat)?;
+    let mut received = intake::take_in(reader, options, progress)?;
+    let size = received.size;
+    let mut beat = || progress(size);
+    let index = index::read(&mut received, options, &mut beat)?;
     ArchiveTree::new(received, index, options)
 }
 

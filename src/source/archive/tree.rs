@@ -75,6 +75,11 @@ impl ArchiveTree {
     }
 
     #[cfg(test)]
+    pub(super) fn spool(&self) -> &File {
+        &self.spool
+    }
+
+    #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.index.memory()
     }

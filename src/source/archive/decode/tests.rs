@@ -2,6 +2,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::source::archive::format::Format;
 use crate::support::limits::WINDOW;
 
 const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Zstd, Codec::Xz, Codec::Bzip2];
@@ -28,7 +29,7 @@ fn by_tool(codec: Codec, options: &[&str], bytes: &[u8]) -> Vec<u8> {
 fn unpack(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::new();
     let read = reader(codec, bytes)?.read_to_end(&mut out);
-    read.map(|_| out).map_err(|error| ArchiveError::from_io(error, codec.name()))
+    read.map(|_| out).map_err(|error| ArchiveError::from_io(error, Format::Compressed(codec)))
 }
 
 fn text() -> Vec<u8> {

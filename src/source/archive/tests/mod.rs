@@ -5,6 +5,9 @@ mod hostile;
 mod intake;
 mod kinds;
 mod oracle;
+mod sparse;
+mod zip;
+mod zip_oracle;
 
 use std::collections::BTreeMap;
 use std::io::Read;
