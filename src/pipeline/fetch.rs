@@ -15,9 +15,9 @@ use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, GitSour
 use crate::event::{Event, SourceProgress};
 use crate::model::memory::MemoryTree;
 use crate::model::tree::{Revision, SourceTree};
-use crate::model::{Classified, Reason};
+use crate::model::{Classified, Reason, TreePath};
 use crate::source::SourceError;
-use crate::source::archive::{self, ArchiveOptions, Codec, Format};
+use crate::source::archive::{self, ArchiveOptions, Asker, Codec, Expected, Format};
 use crate::source::directory::DirectoryTree;
 use crate::source::git::{self, GitUrl};
 
@@ -125,11 +125,14 @@ fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services:
 }
 
 fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+    let requested = [&wanted.sha256, &wanted.sha512].into_iter().flatten().cloned();
     let mut options = ArchiveOptions {
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
-        sha256: wanted.sha256.clone(),
+        digests: requested.map(|digest| Expected { digest, by: Asker::Request }).collect(),
+        size: None,
         format: format_of(wanted.format),
+        name: wanted.name.clone().unwrap_or_else(TreePath::root),
         strip_components: wanted.strip_components,
         subdir: wanted.subdir.clone(),
         url: None,
@@ -142,6 +145,7 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
             let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
             total_bytes = download.size;
+            options.size = download.size;
             options.identity = address.shown();
             options.url = Some(address.shown());
             download.body
@@ -171,6 +175,7 @@ fn format_of(named: ArchiveFormat) -> Option<Format> {
         ArchiveFormat::TarGz => Format::Compressed(Codec::Gzip),
         ArchiveFormat::TarZst => Format::Compressed(Codec::Zstd),
         ArchiveFormat::TarXz => Format::Compressed(Codec::Xz),
+        ArchiveFormat::File => Format::File,
         ArchiveFormat::Zip => Format::Zip,
         ArchiveFormat::TarBz2 => Format::Compressed(Codec::Bzip2),
     })

@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
+use sha2::{Digest, Sha512};
+
 use crate::directory::{BUILDERS, destination};
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
@@ -75,4 +77,28 @@ fn a4_a_window_of_gigabytes_is_refused_by_the_bounds_name() {
         assert!(run.words().contains("bytes of the window"), "{}", run.words());
         assert_eq!(run.count("POST", "/build"), 0);
     }
+}
+
+#[test]
+fn a_single_file_and_an_inline_dockerfile_are_a_build() {
+    promise!(1, 4);
+    let server = GitServer::start(&GitDemands::default());
+    // A jar is a zip, and is not looked into.
+    let jar = made_by("cd \"$1\"; zip -qr9 \"$1.jar\" .; cat \"$1.jar\"; rm \"$1.jar\"", &context());
+    let url = server.file("app.jar", &jar);
+    let directory = Engine::shared().new_dir("t");
+    std::fs::create_dir(directory.join("lib")).unwrap();
+    std::fs::write(directory.join("lib/app.jar"), &jar).unwrap();
+    let sum = format!("{:x}", Sha512::digest(&jar));
+    for builder in BUILDERS {
+        let (reference, _) = destination("one-file");
+        let agent = Agent::build().args(&["-d", &reference, "--builder", builder, "--archive", &url, "--allow", "plain-http"]);
+        let agent = agent.args(&["--archive-format", "file", "--archive-name", "lib/app.jar", "--sha512", &sum]);
+        let dockerfile = Context::with("FROM BASE\nCOPY . /src\n").path().join("Dockerfile");
+        let text = std::fs::read_to_string(dockerfile).unwrap();
+        same_as_on_disk(&agent.args(&["--inline-dockerfile", &text]).run().ok(), &directory, builder);
+    }
+    let agent = Agent::build().args(&["--no-push", "--archive", "-", "--archive-format", "file", "--archive-name", "x", "--sha512", &sum]);
+    let run = agent.args(&["--inline-dockerfile", "FROM scratch\nCOPY x /\n"]).stdin(b"another").run();
+    assert_eq!(run.failed(24, "SourceIntegrity", "fetch").count("POST", "/build"), 0);
 }

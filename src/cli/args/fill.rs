@@ -42,6 +42,8 @@ impl SourceArgs {
         layer.maybe("source.git.ref", self.r#ref);
         layer.maybe("source.git.commit", self.commit);
         layer.maybe("source.archive.sha256", self.sha256);
+        layer.maybe("source.archive.sha512", self.sha512);
+        layer.maybe("source.archive.name", self.archive_name);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
         layer.maybe("source.directory.path", self.directory);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Asker;
 use super::format::{Codec, Format};
 use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
@@ -53,8 +54,11 @@ pub enum ArchiveError {
         #[source]
         cause: io::Error,
     },
-    #[error("the archive is not the one that was asked for: its digest is {actual}, not {expected}")]
-    Digest { expected: Digest, actual: Digest },
+    #[error("the archive is not the one that {}: its digest is {actual}, not {expected}", match by {
+        Asker::Request => "was asked for",
+        Asker::Server => "the server says it sent",
+    })]
+    Digest { expected: Digest, actual: Digest, by: Asker },
     #[error("the archive is incomplete: {0}")]
     Truncated(String),
     #[error("the archive is damaged: {0}")]

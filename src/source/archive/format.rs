@@ -10,6 +10,8 @@ pub enum Format {
     /// A tar inside a compressed stream.
     Compressed(Codec),
     Zip,
+    /// A single file, whatever it holds. Only ever by the request's word.
+    File,
 }
 
 /// How a stream is compressed.
@@ -50,6 +52,7 @@ impl Format {
         match self {
             Self::Tar => "tar",
             Self::Zip => "zip",
+            Self::File => "file",
             Self::Compressed(Codec::Gzip) => "tar.gz",
             Self::Compressed(Codec::Zstd) => "tar.zst",
             Self::Compressed(Codec::Xz) => "tar.xz",
@@ -109,7 +112,7 @@ pub fn expect(named: Option<Format>, found: Format) -> Result<(), ArchiveError> 
 pub fn expect_tar(first: &[u8]) -> Result<(), ArchiveError> {
     match sniff(first)? {
         Format::Tar => Ok(()),
-        Format::Compressed(_) | Format::Zip => Err(ArchiveError::Format("it is compressed twice".into())),
+        Format::Compressed(_) | Format::Zip | Format::File => Err(ArchiveError::Format("it is compressed twice".into())),
     }
 }
 

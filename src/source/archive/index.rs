@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use super::error::ArchiveError;
 use super::format::Format;
 use super::intake::Received;
-use super::members::{Member, Members};
+use super::members::{Member, MemberKind, Members};
 use super::trie::{Node, NodeKind, Trie};
 use super::{ArchiveOptions, NAME_BYTES, zip};
 use crate::model::TreePath;
-use crate::support::limits::SOURCE_ENTRIES;
+use crate::support::limits::{OBJECT_BYTES, SOURCE_ENTRIES};
 
 /// Entries between two looks at whether the run was cancelled.
 const BEAT: u64 = 1024;
@@ -62,8 +62,20 @@ pub fn read(received: &mut Received, options: &ArchiveOptions, beat: &mut dyn Fn
     match received.format {
         Format::Tar | Format::Compressed(_) => tar(received, options, &mut collector)?,
         Format::Zip => zip::read(received, options, &mut collector)?,
+        Format::File => file(received, options, &mut collector)?,
     }
     Ok(Index::new(collector.trie))
+}
+
+/// The whole spool under the name that was asked for. Nobody says of when it is.
+fn file(received: &Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
+    let (name, size, most) = (options.name.as_bytes().to_vec(), received.bytes, options.limits.object_bytes);
+    if size > most {
+        return Err(ArchiveError::entry(&name, format!("it has more than the limit {OBJECT_BYTES} of {most} bytes")));
+    }
+    collector.add(&Member { name, kind: MemberKind::File { at: 0, size }, mode: 0o644, seconds: 0 })?;
+    collector.trie.newest = None;
+    Ok(())
 }
 
 fn tar(received: &mut Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {

@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::error::ArchiveError;
 use super::format::{self, Format};
 use super::header::BLOCK;
-use super::{ArchiveOptions, Progress, decode, spool};
+use super::{ArchiveOptions, Expected, Progress, decode, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
 use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
@@ -37,22 +37,55 @@ pub struct Received {
 pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<Received, ArchiveError> {
     let spool = spool::create(&options.workspace)?;
     let count = Cell::new(0);
-    let mut input = Input::new(reader, options.limits.source_bytes, &count, progress);
+    if options.size.is_some_and(|size| size > options.limits.source_bytes) {
+        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: options.limits.source_bytes, unit: "bytes" });
+    }
+    let hash = Hash::new(options.digests.iter().any(|expected| expected.digest.as_str().starts_with(SHA512)));
+    let mut input = Input::new(reader, hash, options.limits.source_bytes, &count, progress);
     let unpacked = match unpack(&mut input, &spool, options, &count) {
-        Err(error) if !(error.is_about_content() && options.sha256.is_some()) => return Err(error),
+        Err(error) if !error.is_about_content() || options.digests.is_empty() => return Err(error),
         other => other,
     };
     input.drain()?;
-    let digest = Digest::sha256(input.hash.finalize());
-    compare(options, &digest)?;
+    let (digest, longer) = input.hash.end();
+    compare(options, &digest, longer.as_ref())?;
     let (format, bytes) = unpacked?;
     Ok(Received { spool, bytes, digest, size: count.get(), format })
 }
 
-fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError> {
-    match &options.sha256 {
-        Some(expected) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
-        _ => Ok(()),
+fn compare(options: &ArchiveOptions, digest: &Digest, longer: Option<&Digest>) -> Result<(), ArchiveError> {
+    for Expected { digest: expected, by } in &options.digests {
+        let actual = longer.filter(|_| expected.as_str().starts_with(SHA512)).unwrap_or(digest);
+        if actual != expected {
+            return Err(ArchiveError::Digest { expected: expected.clone(), actual: actual.clone(), by: *by });
+        }
+    }
+    Ok(())
+}
+
+/// What the digests of the longer algorithm begin with.
+const SHA512: &str = "sha512:";
+
+/// What comes, hashed: always by SHA-256, which names the archive, and by SHA-512 where somebody wants to know.
+struct Hash {
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+impl Hash {
+    fn new(longer: bool) -> Self {
+        Self { sha256: Sha256::new(), sha512: longer.then(Sha512::new) }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
+    }
+
+    fn end(self) -> (Digest, Option<Digest>) {
+        (Digest::sha256(self.sha256.finalize()), self.sha512.map(|hash| Digest::sha512(hash.finalize())))
     }
 }
 
@@ -63,10 +96,16 @@ fn unpack<R: Read>(
     options: &ArchiveOptions,
     count: &Cell<u64>,
 ) -> Result<(Format, u64), ArchiveError> {
-    let found = format::sniff(input.first_block()?)?;
-    format::expect(options.format, found)?;
+    let found = match options.format {
+        Some(Format::File) => Format::File,
+        named => {
+            let found = format::sniff(input.first_block()?)?;
+            format::expect(named, found)?;
+            found
+        }
+    };
     let bytes = match found {
-        Format::Tar | Format::Zip => copy(input, found, spool, options, count),
+        Format::Tar | Format::Zip | Format::File => copy(input, found, spool, options, count),
         Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, found, spool, options, count),
     };
     Ok((found, bytes?))
@@ -117,7 +156,7 @@ pub fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), Arch
 /// The reader that was handed in, watched: every byte is hashed, counted against the bound and reported as it comes.
 struct Input<'a, 'p, R> {
     inner: R,
-    hash: Sha256,
+    hash: Hash,
     count: &'a Cell<u64>,
     most: u64,
     progress: &'a mut Progress<'p>,
@@ -127,8 +166,8 @@ struct Input<'a, 'p, R> {
 }
 
 impl<'a, 'p, R: Read> Input<'a, 'p, R> {
-    fn new(inner: R, most: u64, count: &'a Cell<u64>, progress: &'a mut Progress<'p>) -> Self {
-        Self { inner, hash: Sha256::new(), count, most, progress, buffer: vec![0; CHUNK], start: 0, end: 0 }
+    fn new(inner: R, hash: Hash, most: u64, count: &'a Cell<u64>, progress: &'a mut Progress<'p>) -> Self {
+        Self { inner, hash, count, most, progress, buffer: vec![0; CHUNK], start: 0, end: 0 }
     }
 
     /// The first bytes, left to be read: a block of them, or all there are.

@@ -62,10 +62,14 @@ pub struct ArchiveOptions {
     /// The directory the spool is made in.
     pub workspace: PathBuf,
     pub limits: Limits,
-    /// What the bytes must hash to as they come, before decompression.
-    pub sha256: Option<Digest>,
+    /// What the bytes must hash to as they come, before decompression: all of these.
+    pub digests: Vec<Expected>,
+    /// The size that the source says it has.
+    pub size: Option<u64>,
     /// What its first bytes must say it is; `None` takes whatever they say.
     pub format: Option<Format>,
+    /// The path of the one file that [`Format::File`] is.
+    pub name: TreePath,
     /// Leading components taken off every name, as tar's `--strip-components` does.
     pub strip_components: u32,
     /// The directory that becomes the tree's root, after stripping.
@@ -74,6 +78,20 @@ pub struct ArchiveOptions {
     pub url: Option<String>,
     /// What makes two archives the same source: a URL without secrets, a path, `stdin`.
     pub identity: String,
+}
+
+/// A digest, and whose word it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub digest: Digest,
+    pub by: Asker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Request,
+    /// In the head of its answer (RFC 9530).
+    Server,
 }
 
 /// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.

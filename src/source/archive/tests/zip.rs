@@ -386,8 +386,8 @@ fn a8_the_digest_is_that_of_the_zip() {
     use sha2::Digest as _;
     let bytes = zip(&[one("x", "1")]);
     let digest = Digest::sha256(sha2::Sha256::digest(&bytes));
-    let tree = read_with(&bytes, &ArchiveOptions { sha256: Some(digest.clone()), ..options() }).unwrap();
+    let tree = read_with(&bytes, &ArchiveOptions { digests: asked(digest.clone()), ..options() }).unwrap();
     assert_eq!(tree.revision().digest, Some(digest.to_string()));
-    let error = read_with(b"PK\x03\x04 and nothing", &ArchiveOptions { sha256: Some(digest), ..options() }).unwrap_err();
+    let error = read_with(b"PK\x03\x04 and nothing", &ArchiveOptions { digests: asked(digest), ..options() }).unwrap_err();
     assert!(matches!(error, ArchiveError::Digest { .. }), "{error}");
 }
