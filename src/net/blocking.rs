@@ -3,6 +3,7 @@
 //! A task on the runtime reads ahead by a few pieces, so that the network and whoever digests the bytes work at once.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use reqwest::StatusCode;
@@ -51,6 +52,21 @@ impl BlockingClient {
     /// Whether nobody wants the answers any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    /// Lets time pass; an error once nobody wants the answers any more.
+    pub fn wait(&self, time: Duration) -> Result<(), NetError> {
+        let (done, waiting) = oneshot::channel();
+        let cancel = self.cancel.clone();
+        self.runtime.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(time) => {
+                    let _ = done.send(());
+                }
+            }
+        });
+        waiting.blocking_recv().map_err(|_| NetError::Cancelled)
     }
 
     /// Sends and waits for the head of the answer. See [`Client::send`] for redirects and credentials.

@@ -146,6 +146,7 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
             total_bytes = download.size;
             options.size = download.size;
+            options.digests.extend(download.digests);
             options.identity = address.shown();
             options.url = Some(address.shown());
             download.body

@@ -20,6 +20,7 @@ mod index;
 mod intake;
 mod members;
 mod pax;
+mod resume;
 mod sparse;
 mod spool;
 mod tree;
