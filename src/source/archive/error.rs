@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Asker;
 use super::format::{Codec, Format};
+use super::largest::Largest;
 use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
@@ -65,8 +66,8 @@ pub enum ArchiveError {
     Damaged(String),
     #[error("the archive is refused: {0}")]
     Format(String),
-    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}")]
-    Limit { limit: Bound, value: u64, unit: &'static str },
+    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}{largest}")]
+    Limit { limit: Bound, value: u64, unit: &'static str, largest: Largest },
     #[error("the archive is refused: entry {entry:?}: {rule}")]
     Entry { entry: String, rule: String },
     #[error("the archive has no {0:?}")]
@@ -109,7 +110,20 @@ impl ArchiveError {
 
     /// A window larger than what is taken from memory for one.
     pub fn window() -> Self {
-        Self::Limit { limit: WINDOW, value: WINDOW_BYTES, unit: "bytes" }
+        Self::limit(WINDOW, WINDOW_BYTES, "bytes")
+    }
+
+    pub fn limit(limit: Bound, value: u64, unit: &'static str) -> Self {
+        Self::Limit { limit, value, unit, largest: Largest::default() }
+    }
+
+    /// With the largest files that are known, where it is about the archive's size.
+    #[must_use]
+    pub fn with(self, largest: Largest) -> Self {
+        match self {
+            Self::Limit { limit, value, unit, .. } if limit != WINDOW => Self::Limit { limit, value, unit, largest },
+            other => other,
+        }
     }
 
     /// Whether it is about the bytes that came, so that a wrong digest would be the better explanation.

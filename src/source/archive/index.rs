@@ -1,11 +1,13 @@
 //! What an archive holds, sorted for walking: the entries' records, their names, and each directory's children in order.
 
 use std::cmp::Ordering;
+use std::fs::File;
 use std::ops::ControlFlow;
 
 use super::error::ArchiveError;
 use super::format::Format;
 use super::intake::Received;
+use super::largest::Largest;
 use super::members::{Member, MemberKind, Members};
 use super::trie::{Node, NodeKind, Trie};
 use super::{ArchiveOptions, NAME_BYTES, zip};
@@ -31,21 +33,25 @@ pub struct Collector<'a> {
     count: u64,
     options: &'a ArchiveOptions,
     beat: &'a mut dyn FnMut() -> ControlFlow<()>,
+    largest: Largest,
 }
 
 impl<'a> Collector<'a> {
     /// `unique`: no two entries may have one name, but for directories.
     pub fn new(options: &'a ArchiveOptions, unique: bool, beat: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
-        Self { trie: Trie::new(unique), count: 0, options, beat }
+        Self { trie: Trie::new(unique), count: 0, options, beat, largest: Largest::default() }
     }
 
     pub fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
         self.count += 1;
+        if let MemberKind::File { size, .. } = member.kind {
+            self.largest.note(&member.name, size);
+        }
         self.trie.add(member, self.options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
         // Directories that are only implied count: one name may imply hundreds.
         let most = self.options.limits.source_entries;
         if self.count.max(self.trie.nodes.len() as u64 - 1) > most {
-            return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: most, unit: "entries" });
+            return Err(ArchiveError::limit(SOURCE_ENTRIES, most, "entries"));
         }
         if self.count.is_multiple_of(BEAT) { self.beat() } else { Ok(()) }
     }
@@ -59,12 +65,29 @@ impl<'a> Collector<'a> {
 /// Reads all headers of a spooled archive and checks every rule.
 pub fn read(received: &mut Received, options: &ArchiveOptions, beat: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Index, ArchiveError> {
     let mut collector = Collector::new(options, received.format == Format::Zip, beat);
-    match received.format {
-        Format::Tar | Format::Compressed(_) => tar(received, options, &mut collector)?,
-        Format::Zip => zip::read(received, options, &mut collector)?,
-        Format::File => file(received, options, &mut collector)?,
-    }
+    let read = match received.format {
+        Format::Tar | Format::Compressed(_) => tar(received, options, &mut collector),
+        Format::Zip => zip::read(received, options, &mut collector),
+        Format::File => file(received, options, &mut collector),
+    };
+    read.map_err(|error| error.with(collector.largest))?;
     Ok(Index::new(collector.trie))
+}
+
+/// The largest files of a tar of which only this much is there, the one that it ends in among them.
+pub fn largest_of(spool: &File, bytes: u64, options: &ArchiveOptions) -> Largest {
+    let mut largest = Largest::default();
+    let mut members = Members::new(spool, bytes, u64::MAX, options);
+    for _ in 0..options.limits.source_entries {
+        let Ok(Some(member)) = members.next() else { break };
+        if let MemberKind::File { size, .. } = member.kind {
+            largest.note(&member.name, size);
+        }
+    }
+    if let Some((name, size)) = members.cut() {
+        largest.note(name, size);
+    }
+    largest
 }
 
 /// The whole spool under the name that was asked for. Nobody says of when it is.
@@ -79,7 +102,7 @@ fn file(received: &Received, options: &ArchiveOptions, collector: &mut Collector
 }
 
 fn tar(received: &mut Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
-    let mut members = Members::new(received, options);
+    let mut members = Members::new(&received.spool, received.bytes, received.size, options);
     while let Some(member) = members.next()? {
         collector.add(&member)?;
     }

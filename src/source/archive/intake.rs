@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use super::error::ArchiveError;
 use super::format::{self, Format};
 use super::header::BLOCK;
-use super::{ArchiveOptions, Expected, Progress, decode, spool};
+use super::{ArchiveOptions, Expected, Progress, decode, index, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
 use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
@@ -38,7 +38,7 @@ pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     let spool = spool::create(&options.workspace)?;
     let count = Cell::new(0);
     if options.size.is_some_and(|size| size > options.limits.source_bytes) {
-        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: options.limits.source_bytes, unit: "bytes" });
+        return Err(ArchiveError::limit(SOURCE_BYTES, options.limits.source_bytes, "bytes"));
     }
     let hash = Hash::new(options.digests.iter().any(|expected| expected.digest.as_str().starts_with(SHA512)));
     let mut input = Input::new(reader, hash, options.limits.source_bytes, &count, progress);
@@ -104,11 +104,19 @@ fn unpack<R: Read>(
             found
         }
     };
-    let bytes = match found {
+    let unpacked = match found {
         Format::Tar | Format::Zip | Format::File => copy(input, found, spool, options, count),
         Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, found, spool, options, count),
     };
-    Ok((found, bytes?))
+    match unpacked {
+        Ok(bytes) => Ok((found, bytes)),
+        // What there is of the tar says what made it so large.
+        Err(error @ ArchiveError::Limit { .. }) if !matches!(found, Format::Zip | Format::File) => {
+            let bytes = spool.metadata().map_or(0, |metadata| metadata.len());
+            Err(error.with(index::largest_of(spool, bytes, options)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn copy(from: &mut impl Read, format: Format, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
@@ -144,11 +152,10 @@ fn fill(from: &mut impl Read, format: Format, buffer: &mut [u8]) -> Result<usize
 pub fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
     let limits = &options.limits;
     if total > limits.source_bytes {
-        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: limits.source_bytes, unit: "bytes" });
+        return Err(ArchiveError::limit(SOURCE_BYTES, limits.source_bytes, "bytes"));
     }
     if total > RATIO_FROM && total > came.saturating_mul(limits.compression_ratio) {
-        let (value, unit) = (limits.compression_ratio, "bytes out of each compressed one");
-        return Err(ArchiveError::Limit { limit: COMPRESSION_RATIO, value, unit });
+        return Err(ArchiveError::limit(COMPRESSION_RATIO, limits.compression_ratio, "bytes out of each compressed one"));
     }
     Ok(())
 }
@@ -190,7 +197,7 @@ impl<'a, 'p, R: Read> Input<'a, 'p, R> {
         self.end = at + read;
         self.count.set(bytes + read as u64);
         if self.count.get() > self.most {
-            return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: self.most, unit: "bytes" });
+            return Err(ArchiveError::limit(SOURCE_BYTES, self.most, "bytes"));
         }
         match (self.progress)(self.count.get()) {
             ControlFlow::Continue(()) => Ok(read),

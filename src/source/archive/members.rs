@@ -4,11 +4,12 @@
 //! nothing else between; where two of them name the entry, they must agree. Everything that readers are known to disagree about
 //! (a measured extension header, a body where none belongs, data after the end mark) is refused.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 use super::error::ArchiveError;
 use super::header::{self, BLOCK, Header};
-use super::intake::{Received, bound};
+use super::intake::bound;
 use super::pax::{self, Extended};
 use super::sparse::{self, Fault, Layout, Records};
 use super::spool::Stretch;
@@ -55,18 +56,27 @@ struct Pending {
 /// Reads the entries of a tar in the spool.
 pub struct Members<'a> {
     input: BufReader<Stretch<'a>>,
-    received: &'a Received,
+    spool: &'a File,
+    /// Bytes that came, before decompression.
+    came: u64,
     options: &'a ArchiveOptions,
     /// Bytes of the spool, sparse files laid out behind the tar among them.
     end: u64,
+    cut: Option<(Vec<u8>, u64)>,
     /// From the last global header that gave a time.
     seconds: Option<i64>,
 }
 
 impl<'a> Members<'a> {
-    pub fn new(received: &'a Received, options: &'a ArchiveOptions) -> Self {
-        let input = BufReader::with_capacity(AHEAD, Stretch::new(&received.spool, 0, received.bytes));
-        Self { input, received, options, end: received.bytes, seconds: None }
+    /// Of the first `bytes` bytes of the spool, which were `came` before decompression.
+    pub fn new(spool: &'a File, bytes: u64, came: u64, options: &'a ArchiveOptions) -> Self {
+        let input = BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes));
+        Self { input, spool, came, options, end: bytes, cut: None, seconds: None }
+    }
+
+    /// The file that the archive ended within, and what it should have had.
+    pub fn cut(&self) -> Option<(&[u8], u64)> {
+        self.cut.as_ref().map(|(name, size)| (&name[..], *size))
     }
 
     /// Bytes of the spool by now: sparse files are laid out behind the tar.
@@ -147,8 +157,10 @@ impl<'a> Members<'a> {
             return Err(ArchiveError::entry(name, "it has a body, though it is no file"));
         }
         self.bound_object(name, size)?;
-        let cut = || ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name)));
-        let padded = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()).ok_or_else(cut)?;
+        let Some(padded) = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()) else {
+            self.cut = Some((name.to_vec(), size));
+            return Err(ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name))));
+        };
         self.skip(padded);
         Ok(())
     }
@@ -185,8 +197,8 @@ impl<'a> Members<'a> {
         self.pass_body(name, kind, stored)?;
         let (at, size) = (self.end, layout.size);
         // For the daemon it is as large as if it had been stored whole.
-        bound(at.saturating_add(size), self.received.size, self.options)?;
-        let spool = &self.received.spool;
+        bound(at.saturating_add(size), self.came, self.options)?;
+        let spool = self.spool;
         sparse::expand(spool, Stretch::new(spool, from, stored), &map, at, size)
             .map_err(|cause| ArchiveError::workspace(&self.options.workspace, cause))?;
         self.end += size;

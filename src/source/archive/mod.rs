@@ -18,6 +18,7 @@ mod format;
 mod header;
 mod index;
 mod intake;
+mod largest;
 mod members;
 mod pax;
 mod resume;

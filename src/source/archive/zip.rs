@@ -65,7 +65,7 @@ impl From<ArchiveError> for Fault {
 pub fn read(received: &mut Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
     let end = End::find(&received.spool, received.bytes)?;
     if end.entries > options.limits.source_entries {
-        return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: options.limits.source_entries, unit: "entries" });
+        return Err(ArchiveError::limit(SOURCE_ENTRIES, options.limits.source_entries, "entries"));
     }
     let starts = starts(&received.spool, &end)?;
     let out = spool::create(&options.workspace)?;
