@@ -108,3 +108,23 @@ fn what_the_dockerignore_lets_in_is_a_whole_package() {
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn every_form_of_archive_and_every_limit_has_its_row() {
+    let sources = document("docs/sources.md");
+    let schema: Value = serde_json::from_slice(&podwright(&["schema", "request"], "").stdout).unwrap();
+    let forms: Vec<String> = schema["$defs"]["ArchiveFormat"]["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|choice| choice["enum"].as_array().cloned().unwrap_or_else(|| vec![choice["const"].clone()]))
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect();
+    assert!(forms.len() >= 8, "{forms:?} of {}", schema["$defs"]["ArchiveFormat"]);
+    for form in forms {
+        assert!(sources.contains(&format!("| `{form}` |")), "{form} has no row");
+    }
+    for limit in schema["$defs"]["LimitsDoc"]["properties"].as_object().unwrap().keys() {
+        assert!(sources.contains(&format!("| `limits.{limit}`")), "{limit} has no row");
+    }
+}

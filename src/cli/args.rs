@@ -102,15 +102,21 @@ struct SourceArgs {
     /// Put a .git into the context
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     keep_git_dir: Option<bool>,
-    /// A tar or tar.gz: a path, an https:// URL, or - for standard input
+    /// A tar, plain or compressed, or a zip: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,
-    /// The archive's digest
+    /// The archive's digest, by SHA-256
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
-    /// auto, tar or tar.gz
+    /// The same, by SHA-512
+    #[arg(long, value_name = "HEX")]
+    sha512: Option<String>,
+    /// auto, file, tar, tar.gz, tar.zst, tar.xz, tar.bz2 or zip
     #[arg(long, value_name = "FORMAT")]
     archive_format: Option<String>,
+    /// With --archive-format file: its path in the context
+    #[arg(long, value_name = "PATH")]
+    archive_name: Option<String>,
     /// Drop this many leading components of names
     #[arg(long, value_name = "N")]
     strip_components: Option<u64>,

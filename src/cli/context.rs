@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `-` | an archive on standard input |
 //! | `https://….git`, with `#ref:subdir` or `?ref=…&subdir=…` or without | a repository |
-//! | `https://….tar`, `.tar.gz`, `.tgz` | an archive |
+//! | `https://….tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tar.xz`, `.tar.bz2`, `.zip` | an archive |
 //! | another URL, or `github.com/…` | an error that names `--git` and `--archive` |
-//! | a path that ends in `.tar`, `.tar.gz`, `.tgz` | an archive |
+//! | a path that ends so | an archive |
 //! | another path | a directory |
 
 use super::UsageError;
@@ -85,7 +85,7 @@ fn is_scp_like(text: &str) -> bool {
 
 fn is_archive(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    [".tar", ".tar.gz", ".tgz"].iter().any(|end| lower.ends_with(end))
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".zip"].iter().any(|end| lower.ends_with(end))
 }
 
 #[cfg(test)]
@@ -101,6 +101,7 @@ mod tests {
             ("/src", Context::Directory("/src".into())),
             ("a#b", Context::Directory("a#b".into())),
             ("src.tar", Context::ArchivePath("src.tar".into())),
+            ("/in/src.tar.zst", Context::ArchivePath("/in/src.tar.zst".into())),
             ("/in/SRC.TGZ", Context::ArchivePath("/in/SRC.TGZ".into())),
             ("https://a.b/c.git", git("https://a.b/c.git")),
             ("https://a.b/c.git#main:web", git("https://a.b/c.git#main:web")),

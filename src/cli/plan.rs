@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::config::Settings;
 use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, Verify};
 use crate::config::units::written;
-use crate::model::{CommitId, Digest, GitRef, UrlCredential};
+use crate::model::{CommitId, Digest, GitRef, TreePath, UrlCredential};
 use crate::report::DEFAULT_TERMINATION_MESSAGE;
 
 /// The plan as one document: `request` in the form of a request with every default filled in, but for build arguments and the
@@ -87,6 +87,8 @@ fn source(settings: &Settings) -> Value {
                 ArchiveFrom::Stdin => json!({"stdin": true}),
             };
             fields["sha256"] = json!(archive.sha256.as_ref().map(Digest::hex));
+            fields["sha512"] = json!(archive.sha512.as_ref().map(Digest::hex));
+            fields["name"] = json!(archive.name.as_ref().map(TreePath::display));
             fields["format"] = json!(archive.format);
             fields["stripComponents"] = json!(archive.strip_components);
             fields["subdir"] = json!(archive.subdir.display());

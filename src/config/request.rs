@@ -88,8 +88,13 @@ pub struct Archive {
     pub stdin: Option<bool>,
     /// 64 hexadecimal digits, of the archive as it is stored; checked before a byte reaches the daemon.
     pub sha256: Option<String>,
+    /// 128 hexadecimal digits, of the same.
+    pub sha512: Option<String>,
+    /// What it must be, by its first bytes; `auto` by default.
     #[serde(default)]
     pub format: Option<ArchiveFormat>,
+    /// With `format: file`: the path of the file in the context. Its mode is 0644.
+    pub name: Option<String>,
     /// Leading components that are dropped from every name.
     #[schemars(range(max = 64))]
     pub strip_components: Option<u32>,
@@ -109,6 +114,17 @@ pub enum ArchiveFormat {
     Tar,
     #[serde(rename = "tar.gz")]
     TarGz,
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    #[serde(rename = "tar.xz")]
+    TarXz,
+    #[serde(rename = "tar.bz2")]
+    TarBz2,
+    #[serde(rename = "zip")]
+    Zip,
+    /// No archive: a single file, which `name` gives its place.
+    #[serde(rename = "file")]
+    File,
 }
 
 /// A directory that is mounted into the pod: its path, or the path and a directory below it.

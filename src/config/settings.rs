@@ -82,7 +82,11 @@ pub struct ArchiveSource {
     pub from: ArchiveFrom,
     /// Of the archive as it is stored.
     pub sha256: Option<Digest>,
+    /// The same.
+    pub sha512: Option<Digest>,
     pub format: ArchiveFormat,
+    /// The place of a single file, and only of that; never the root.
+    pub name: Option<TreePath>,
     /// At most 64.
     pub strip_components: u32,
     /// After the components are stripped.

@@ -35,6 +35,11 @@ impl Digest {
         Self(format!("sha256:{}", hex(bytes.as_ref())))
     }
 
+    /// Of 64 bytes that a SHA-512 came to.
+    pub fn sha512(bytes: impl AsRef<[u8]>) -> Self {
+        Self(format!("sha512:{}", hex(bytes.as_ref())))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

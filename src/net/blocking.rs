@@ -3,6 +3,7 @@
 //! A task on the runtime reads ahead by a few pieces, so that the network and whoever digests the bytes work at once.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use reqwest::StatusCode;
@@ -78,6 +79,14 @@ impl BlockingClient {
         let timeouts = self.timeouts();
         let wire = self.wait(place.connect(&timeouts))?;
         Ok(self.stream(Box::new(wire), Said::default(), place.shown()))
+    }
+
+    /// Lets time pass; an error once nobody wants the answers any more.
+    pub fn pause(&self, time: Duration) -> Result<(), NetError> {
+        self.wait(async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
     }
 
     /// Sends and waits for the head of the answer. See [`Client::send`] for redirects and credentials.

@@ -12,13 +12,13 @@ use super::access::{Access, AccessError, Token};
 use super::repository::{self, SubmoduleError};
 use super::retry::{Policy, retrying};
 use crate::config::Settings;
-use crate::config::settings::{ArchiveFrom, ArchiveSource, SourceKind};
+use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, SourceKind};
 use crate::event::{Event, SourceProgress};
 use crate::model::memory::MemoryTree;
 use crate::model::tree::{Revision, SourceTree};
-use crate::model::{Classified, Reason};
+use crate::model::{Classified, Reason, TreePath};
 use crate::source::SourceError;
-use crate::source::archive::{self, ArchiveOptions};
+use crate::source::archive::{self, ArchiveOptions, Asker, Codec, Expected, Format};
 use crate::source::directory::DirectoryTree;
 
 /// Between two progress events.
@@ -108,10 +108,14 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
 }
 
 fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+    let requested = [&wanted.sha256, &wanted.sha512].into_iter().flatten().cloned();
     let mut options = ArchiveOptions {
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
-        sha256: wanted.sha256.clone(),
+        digests: requested.map(|digest| Expected { digest, by: Asker::Request }).collect(),
+        size: None,
+        format: format_of(wanted.format),
+        name: wanted.name.clone().unwrap_or_else(TreePath::root),
         strip_components: wanted.strip_components,
         subdir: wanted.subdir.clone(),
         url: None,
@@ -124,6 +128,8 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
             let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
             total_bytes = download.size;
+            options.size = download.size;
+            options.digests.extend(download.digests);
             options.identity = address.shown();
             options.url = Some(address.shown());
             download.body
@@ -143,6 +149,20 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         }
     });
     Ok(Arc::new(tree.map_err(SourceError::from)?))
+}
+
+/// What the archive must be; `None` for what its first bytes say.
+fn format_of(named: ArchiveFormat) -> Option<Format> {
+    Some(match named {
+        ArchiveFormat::Auto => return None,
+        ArchiveFormat::Tar => Format::Tar,
+        ArchiveFormat::TarGz => Format::Compressed(Codec::Gzip),
+        ArchiveFormat::TarZst => Format::Compressed(Codec::Zstd),
+        ArchiveFormat::TarXz => Format::Compressed(Codec::Xz),
+        ArchiveFormat::File => Format::File,
+        ArchiveFormat::Zip => Format::Zip,
+        ArchiveFormat::TarBz2 => Format::Compressed(Codec::Bzip2),
+    })
 }
 
 /// Says how far it is, not too often, and whether anybody still wants it.

@@ -92,6 +92,15 @@ pub const GIT_MODULES_BYTES: u64 = 1 << 20;
 pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
 pub const GIT_REFS_BYTES: u64 = 64 << 20;
 
+/// Bytes of the window that a decoder keeps of what it gave, or of its dictionary: what zstd itself takes without being asked,
+/// twice what `xz -9` needs. As much memory as an archive was made with is used, not more.
+pub const WINDOW: Bound = fixed("bytes of the window an archive is decompressed with");
+pub const WINDOW_LOG: u32 = 27;
+pub const WINDOW_BYTES: u64 = 1 << WINDOW_LOG;
+
+/// Stretches of one sparse file.
+pub const SPARSE_PIECES_MOST: u64 = 1 << 16;
+
 /// A ratio below this many decompressed bytes says nothing.
 pub const RATIO_FROM: u64 = 64 << 20;
 

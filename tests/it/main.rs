@@ -18,6 +18,7 @@
 mod harness;
 mod faults;
 
+mod archive_forms;
 mod archives;
 mod contexts;
 mod directory;

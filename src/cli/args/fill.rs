@@ -44,6 +44,8 @@ impl SourceArgs {
         layer.maybe("source.git.history", self.history);
         layer.maybe("source.git.keepGitDir", self.keep_git_dir);
         layer.maybe("source.archive.sha256", self.sha256);
+        layer.maybe("source.archive.sha512", self.sha512);
+        layer.maybe("source.archive.name", self.archive_name);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
         layer.maybe("source.directory.path", self.directory);

@@ -5,7 +5,7 @@ use crate::config::error::ConfigError;
 use crate::config::git_context;
 use crate::config::policy::Policy;
 use crate::config::request;
-use crate::config::settings::{ArchiveFrom, ArchiveSource, DirectorySource, GitSource, Source, SourceKind};
+use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, DirectorySource, GitSource, Source, SourceKind};
 use crate::model::{Digest, TreePath};
 use crate::support::limits::DOCKERFILE_BYTES;
 
@@ -88,11 +88,20 @@ fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, C
         }
         _ => return Err(ConfigError::invalid("source.archive", "is in more than one place", "name one of url, path and stdin")),
     };
+    let format = source.format.unwrap_or_default();
+    let strip_components = source.strip_components.unwrap_or_default();
+    let name = file_name(format, source.name.as_deref())?;
+    if name.is_some() && (strip_components > 0 || source.subdir.is_some()) {
+        let fix = "leave them out, and write the whole path in source.archive.name";
+        return Err(ConfigError::invalid("source.archive.format", "is `file`, which has neither components to strip nor a subdir", fix));
+    }
     Ok(ArchiveSource {
         from,
-        sha256: source.sha256.map(|text| sha256(&text)).transpose()?,
-        format: source.format.unwrap_or_default(),
-        strip_components: source.strip_components.unwrap_or_default(),
+        sha256: source.sha256.map(|text| digest("sha256", 64, &text)).transpose()?,
+        sha512: source.sha512.map(|text| digest("sha512", 128, &text)).transpose()?,
+        format,
+        name,
+        strip_components,
         subdir: subdir("source.archive.subdir", source.subdir)?,
     })
 }
@@ -113,11 +122,30 @@ fn subdir(field: &str, path: Option<String>) -> Result<TreePath, ConfigError> {
     path.map_or_else(|| Ok(TreePath::root()), |path| tree_path(field, &path))
 }
 
-fn sha256(text: &str) -> Result<Digest, ConfigError> {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    Digest::parse(&format!("sha256:{hex}")).map_err(|_| {
-        let what = format!("is not 64 hexadecimal digits (it has {} characters)", hex.chars().count());
-        ConfigError::invalid("source.archive.sha256", what, "write what `sha256sum` prints for the archive")
+/// A single file needs a place in the context, and an archive has places of its own.
+fn file_name(format: ArchiveFormat, name: Option<&str>) -> Result<Option<TreePath>, ConfigError> {
+    const FIELD: &str = "source.archive.name";
+    match (format, name) {
+        (ArchiveFormat::File, None) => {
+            Err(ConfigError::invalid(FIELD, "is missing", "write the path that the file has in the context, such as app.jar"))
+        }
+        (ArchiveFormat::File, Some(name)) => match tree_path(FIELD, name)? {
+            root if root.is_root() => Err(ConfigError::invalid(FIELD, "names a directory", "write the path of a file")),
+            path => Ok(Some(path)),
+        },
+        (_, Some(_)) => {
+            Err(ConfigError::invalid(FIELD, "is given, but the archive is no single file", "add `format: file`, or leave the name out"))
+        }
+        (_, None) => Ok(None),
+    }
+}
+
+fn digest(algorithm: &str, length: usize, text: &str) -> Result<Digest, ConfigError> {
+    let hex = text.strip_prefix(&format!("{algorithm}:")).unwrap_or(text).to_ascii_lowercase();
+    Digest::parse(&format!("{algorithm}:{hex}")).map_err(|_| {
+        let what = format!("is not {length} hexadecimal digits (it has {} characters)", hex.chars().count());
+        let fix = format!("write what `{algorithm}sum` prints for the archive");
+        ConfigError::invalid(format!("source.archive.{algorithm}"), what, fix)
     })
 }
 

@@ -3,12 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Asker;
+use super::format::{Codec, Format};
+use super::largest::Largest;
 use crate::model::tree::reason_of as reason_of_io;
 use crate::model::{Classified, Digest, Reason};
 use crate::net::{NetError, RedactedUrl};
 use crate::source::reason_of;
 use crate::support::guard::Forbidden;
-use crate::support::limits::Bound;
+use crate::support::limits::{Bound, WINDOW, WINDOW_BYTES};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -52,16 +55,19 @@ pub enum ArchiveError {
         #[source]
         cause: io::Error,
     },
-    #[error("the archive is not the one that was asked for: its digest is {actual}, not {expected}")]
-    Digest { expected: Digest, actual: Digest },
+    #[error("the archive is not the one that {}: its digest is {actual}, not {expected}", match by {
+        Asker::Request => "was asked for",
+        Asker::Server => "the server says it sent",
+    })]
+    Digest { expected: Digest, actual: Digest, by: Asker },
     #[error("the archive is incomplete: {0}")]
     Truncated(String),
     #[error("the archive is damaged: {0}")]
     Damaged(String),
     #[error("the archive is refused: {0}")]
     Format(String),
-    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}")]
-    Limit { limit: Bound, value: u64, unit: &'static str },
+    #[error("the archive is refused: it has more than the limit {limit} of {value} {unit}{largest}")]
+    Limit { limit: Bound, value: u64, unit: &'static str, largest: Largest },
     #[error("the archive is refused: entry {entry:?}: {rule}")]
     Entry { entry: String, rule: String },
     #[error("the archive has no {0:?}")]
@@ -88,11 +94,35 @@ impl ArchiveError {
     }
 
     /// What a decoder's error means: our own error, taken out of it, or a stream that ends early or makes no sense.
-    pub fn from_io(error: io::Error) -> Self {
+    pub fn from_io(error: io::Error, format: Format) -> Self {
+        let codec = if let Format::Compressed(codec) = format { codec.name() } else { format.name() };
         match error.downcast::<Self>() {
             Ok(own) => own,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated("the gzip stream ends in the middle".into()),
-            Err(error) => Self::Damaged(format!("gzip: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated(format!("the {codec} stream ends in the middle")),
+            Err(error) => Self::Damaged(format!("{codec}: {error}")),
+        }
+    }
+
+    /// What no reader of the codec may pass over in silence.
+    pub fn trailing(codec: Codec) -> Self {
+        Self::Format(format!("something follows the end of its {} stream", codec.name()))
+    }
+
+    /// A window larger than what is taken from memory for one.
+    pub fn window() -> Self {
+        Self::limit(WINDOW, WINDOW_BYTES, "bytes")
+    }
+
+    pub fn limit(limit: Bound, value: u64, unit: &'static str) -> Self {
+        Self::Limit { limit, value, unit, largest: Largest::default() }
+    }
+
+    /// With the largest files that are known, where it is about the archive's size.
+    #[must_use]
+    pub fn with(self, largest: Largest) -> Self {
+        match self {
+            Self::Limit { limit, value, unit, .. } if limit != WINDOW => Self::Limit { limit, value, unit, largest },
+            other => other,
         }
     }
 

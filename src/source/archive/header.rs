@@ -64,7 +64,7 @@ fn sum_matches(block: &[u8; BLOCK]) -> Result<bool, &'static str> {
 }
 
 /// Octal digits between blanks and NULs, or GNU's base-256: the first bit set, then a big-endian two's complement.
-fn number(field: &[u8]) -> Result<i64, &'static str> {
+pub fn number(field: &[u8]) -> Result<i64, &'static str> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => base256(field),
         _ => octal(field),

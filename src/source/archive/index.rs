@@ -1,15 +1,18 @@
 //! What an archive holds, sorted for walking: the entries' records, their names, and each directory's children in order.
 
 use std::cmp::Ordering;
+use std::fs::File;
 use std::ops::ControlFlow;
 
 use super::error::ArchiveError;
+use super::format::Format;
 use super::intake::Received;
-use super::members::Members;
+use super::largest::Largest;
+use super::members::{Member, MemberKind, Members};
 use super::trie::{Node, NodeKind, Trie};
-use super::{ArchiveOptions, NAME_BYTES};
+use super::{ArchiveOptions, NAME_BYTES, zip};
 use crate::model::TreePath;
-use crate::support::limits::SOURCE_ENTRIES;
+use crate::support::limits::{OBJECT_BYTES, SOURCE_ENTRIES};
 
 /// Entries between two looks at whether the run was cancelled.
 const BEAT: u64 = 1024;
@@ -24,24 +27,87 @@ pub struct Index {
     pub newest: Option<i64>,
 }
 
-/// Reads all headers of a spooled archive and checks every rule.
-pub fn read(received: &Received, options: &ArchiveOptions, beat: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Index, ArchiveError> {
-    let limits = &options.limits;
-    let mut members = Members::new(&received.spool, received.bytes, limits.object_bytes);
-    let mut trie = Trie::new();
-    let mut count = 0;
-    while let Some(member) = members.next()? {
-        count += 1;
-        trie.add(&member, options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
-        // Directories that are only implied count: one name may imply hundreds.
-        if count.max(trie.nodes.len() as u64 - 1) > limits.source_entries {
-            return Err(ArchiveError::Limit { limit: SOURCE_ENTRIES, value: limits.source_entries, unit: "entries" });
+/// Takes entries in as they are read, and judges them.
+pub struct Collector<'a> {
+    trie: Trie,
+    count: u64,
+    options: &'a ArchiveOptions,
+    beat: &'a mut dyn FnMut() -> ControlFlow<()>,
+    largest: Largest,
+}
+
+impl<'a> Collector<'a> {
+    /// `unique`: no two entries may have one name, but for directories.
+    pub fn new(options: &'a ArchiveOptions, unique: bool, beat: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
+        Self { trie: Trie::new(unique), count: 0, options, beat, largest: Largest::default() }
+    }
+
+    pub fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
+        self.count += 1;
+        if let MemberKind::File { size, .. } = member.kind {
+            self.largest.note(&member.name, size);
         }
-        if count % BEAT == 0 && beat().is_break() {
-            return Err(ArchiveError::Cancelled);
+        self.trie.add(member, self.options.strip_components).map_err(|rule| ArchiveError::entry(&member.name, rule))?;
+        // Directories that are only implied count: one name may imply hundreds.
+        let most = self.options.limits.source_entries;
+        if self.count.max(self.trie.nodes.len() as u64 - 1) > most {
+            return Err(ArchiveError::limit(SOURCE_ENTRIES, most, "entries"));
+        }
+        if self.count.is_multiple_of(BEAT) { self.beat() } else { Ok(()) }
+    }
+
+    /// To be called now and then: whether the run was cancelled.
+    pub fn beat(&mut self) -> Result<(), ArchiveError> {
+        if (self.beat)().is_break() { Err(ArchiveError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Reads all headers of a spooled archive and checks every rule.
+pub fn read(received: &mut Received, options: &ArchiveOptions, beat: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Index, ArchiveError> {
+    let mut collector = Collector::new(options, received.format == Format::Zip, beat);
+    let read = match received.format {
+        Format::Tar | Format::Compressed(_) => tar(received, options, &mut collector),
+        Format::Zip => zip::read(received, options, &mut collector),
+        Format::File => file(received, options, &mut collector),
+    };
+    read.map_err(|error| error.with(collector.largest))?;
+    Ok(Index::new(collector.trie))
+}
+
+/// The largest files of a tar of which only this much is there, the one that it ends in among them.
+pub fn largest_of(spool: &File, bytes: u64, options: &ArchiveOptions) -> Largest {
+    let mut largest = Largest::default();
+    let mut members = Members::new(spool, bytes, u64::MAX, options);
+    for _ in 0..options.limits.source_entries {
+        let Ok(Some(member)) = members.next() else { break };
+        if let MemberKind::File { size, .. } = member.kind {
+            largest.note(&member.name, size);
         }
     }
-    Ok(Index::new(trie))
+    if let Some((name, size)) = members.cut() {
+        largest.note(name, size);
+    }
+    largest
+}
+
+/// The whole spool under the name that was asked for. Nobody says of when it is.
+fn file(received: &Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
+    let (name, size, most) = (options.name.as_bytes().to_vec(), received.bytes, options.limits.object_bytes);
+    if size > most {
+        return Err(ArchiveError::entry(&name, format!("it has more than the limit {OBJECT_BYTES} of {most} bytes")));
+    }
+    collector.add(&Member { name, kind: MemberKind::File { at: 0, size }, mode: 0o644, seconds: 0 })?;
+    collector.trie.newest = None;
+    Ok(())
+}
+
+fn tar(received: &mut Received, options: &ArchiveOptions, collector: &mut Collector<'_>) -> Result<(), ArchiveError> {
+    let mut members = Members::new(&received.spool, received.bytes, received.size, options);
+    while let Some(member) = members.next()? {
+        collector.add(&member)?;
+    }
+    received.bytes = members.end();
+    Ok(())
 }
 
 impl Index {

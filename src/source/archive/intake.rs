@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::error::ArchiveError;
 use super::format::{self, Format};
 use super::header::BLOCK;
-use super::{ArchiveOptions, Progress, gzip, spool};
+use super::{ArchiveOptions, Expected, Progress, decode, index, spool};
 use crate::model::Digest;
 use crate::source::body::read_some;
 use crate::support::limits::{COMPRESSION_RATIO, RATIO_FROM, SOURCE_BYTES};
@@ -28,6 +28,8 @@ pub struct Received {
     pub digest: Digest,
     /// Bytes that came, before decompression.
     pub size: u64,
+    /// What came; a zip is still as it was.
+    pub format: Format,
 }
 
 /// Reads `reader` to its end. The error is the digest's rather than the format's where both are wrong: bytes that are not the
@@ -35,38 +37,94 @@ pub struct Received {
 pub fn take_in(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<Received, ArchiveError> {
     let spool = spool::create(&options.workspace)?;
     let count = Cell::new(0);
-    let mut input = Input::new(reader, options.limits.source_bytes, &count, progress);
+    if options.size.is_some_and(|size| size > options.limits.source_bytes) {
+        return Err(ArchiveError::limit(SOURCE_BYTES, options.limits.source_bytes, "bytes"));
+    }
+    let hash = Hash::new(options.digests.iter().any(|expected| expected.digest.as_str().starts_with(SHA512)));
+    let mut input = Input::new(reader, hash, options.limits.source_bytes, &count, progress);
     let unpacked = match unpack(&mut input, &spool, options, &count) {
-        Err(error) if !(error.is_about_content() && options.sha256.is_some()) => return Err(error),
+        Err(error) if !error.is_about_content() || options.digests.is_empty() => return Err(error),
         other => other,
     };
     input.drain()?;
-    let digest = Digest::sha256(input.hash.finalize());
-    compare(options, &digest)?;
-    Ok(Received { spool, bytes: unpacked?, digest, size: count.get() })
+    let (digest, longer) = input.hash.end();
+    compare(options, &digest, longer.as_ref())?;
+    let (format, bytes) = unpacked?;
+    Ok(Received { spool, bytes, digest, size: count.get(), format })
 }
 
-fn compare(options: &ArchiveOptions, digest: &Digest) -> Result<(), ArchiveError> {
-    match &options.sha256 {
-        Some(expected) if expected != digest => Err(ArchiveError::Digest { expected: expected.clone(), actual: digest.clone() }),
-        _ => Ok(()),
+fn compare(options: &ArchiveOptions, digest: &Digest, longer: Option<&Digest>) -> Result<(), ArchiveError> {
+    for Expected { digest: expected, by } in &options.digests {
+        let actual = longer.filter(|_| expected.as_str().starts_with(SHA512)).unwrap_or(digest);
+        if actual != expected {
+            return Err(ArchiveError::Digest { expected: expected.clone(), actual: actual.clone(), by: *by });
+        }
+    }
+    Ok(())
+}
+
+/// What the digests of the longer algorithm begin with.
+const SHA512: &str = "sha512:";
+
+/// What comes, hashed: always by SHA-256, which names the archive, and by SHA-512 where somebody wants to know.
+struct Hash {
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+impl Hash {
+    fn new(longer: bool) -> Self {
+        Self { sha256: Sha256::new(), sha512: longer.then(Sha512::new) }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
+    }
+
+    fn end(self) -> (Digest, Option<Digest>) {
+        (Digest::sha256(self.sha256.finalize()), self.sha512.map(|hash| Digest::sha512(hash.finalize())))
     }
 }
 
-/// Bytes written to the spool.
-fn unpack<R: Read>(input: &mut Input<'_, '_, R>, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
-    match format::sniff(input.first_block()?)? {
-        Format::Tar => copy(input, spool, options, count),
-        Format::Gzip => copy(&mut gzip::Members::new(input), spool, options, count),
+/// What it is, and the bytes written to the spool.
+fn unpack<R: Read>(
+    input: &mut Input<'_, '_, R>,
+    spool: &File,
+    options: &ArchiveOptions,
+    count: &Cell<u64>,
+) -> Result<(Format, u64), ArchiveError> {
+    let found = match options.format {
+        Some(Format::File) => Format::File,
+        named => {
+            let found = format::sniff(input.first_block()?)?;
+            format::expect(named, found)?;
+            found
+        }
+    };
+    let unpacked = match found {
+        Format::Tar | Format::Zip | Format::File => copy(input, found, spool, options, count),
+        Format::Compressed(codec) => copy(&mut decode::reader(codec, input)?, found, spool, options, count),
+    };
+    match unpacked {
+        Ok(bytes) => Ok((found, bytes)),
+        // What there is of the tar says what made it so large.
+        Err(error @ ArchiveError::Limit { .. }) if !matches!(found, Format::Zip | Format::File) => {
+            let bytes = spool.metadata().map_or(0, |metadata| metadata.len());
+            Err(error.with(index::largest_of(spool, bytes, options)))
+        }
+        Err(error) => Err(error),
     }
 }
 
-fn copy(from: &mut impl Read, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
+fn copy(from: &mut impl Read, format: Format, spool: &File, options: &ArchiveOptions, count: &Cell<u64>) -> Result<u64, ArchiveError> {
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
     loop {
-        let filled = fill(from, &mut buffer)?;
-        if total == 0 {
+        let filled = fill(from, format, &mut buffer)?;
+        if total == 0 && matches!(format, Format::Compressed(_)) {
             format::expect_tar(&buffer[..filled.min(BLOCK)])?;
         }
         total += filled as u64;
@@ -79,10 +137,10 @@ fn copy(from: &mut impl Read, spool: &File, options: &ArchiveOptions, count: &Ce
 }
 
 /// A full buffer, or less at the end.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+fn fill(from: &mut impl Read, format: Format, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match read_some(from, &mut buffer[filled..]).map_err(ArchiveError::from_io)? {
+        match read_some(from, &mut buffer[filled..]).map_err(|error| ArchiveError::from_io(error, format))? {
             0 => break,
             count => filled += count,
         }
@@ -90,14 +148,14 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> 
     Ok(filled)
 }
 
-fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
+/// Whether so many bytes may come of so many that came.
+pub fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveError> {
     let limits = &options.limits;
     if total > limits.source_bytes {
-        return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: limits.source_bytes, unit: "bytes" });
+        return Err(ArchiveError::limit(SOURCE_BYTES, limits.source_bytes, "bytes"));
     }
     if total > RATIO_FROM && total > came.saturating_mul(limits.compression_ratio) {
-        let (value, unit) = (limits.compression_ratio, "bytes out of each compressed one");
-        return Err(ArchiveError::Limit { limit: COMPRESSION_RATIO, value, unit });
+        return Err(ArchiveError::limit(COMPRESSION_RATIO, limits.compression_ratio, "bytes out of each compressed one"));
     }
     Ok(())
 }
@@ -105,7 +163,7 @@ fn bound(total: u64, came: u64, options: &ArchiveOptions) -> Result<(), ArchiveE
 /// The reader that was handed in, watched: every byte is hashed, counted against the bound and reported as it comes.
 struct Input<'a, 'p, R> {
     inner: R,
-    hash: Sha256,
+    hash: Hash,
     count: &'a Cell<u64>,
     most: u64,
     progress: &'a mut Progress<'p>,
@@ -115,8 +173,8 @@ struct Input<'a, 'p, R> {
 }
 
 impl<'a, 'p, R: Read> Input<'a, 'p, R> {
-    fn new(inner: R, most: u64, count: &'a Cell<u64>, progress: &'a mut Progress<'p>) -> Self {
-        Self { inner, hash: Sha256::new(), count, most, progress, buffer: vec![0; CHUNK], start: 0, end: 0 }
+    fn new(inner: R, hash: Hash, most: u64, count: &'a Cell<u64>, progress: &'a mut Progress<'p>) -> Self {
+        Self { inner, hash, count, most, progress, buffer: vec![0; CHUNK], start: 0, end: 0 }
     }
 
     /// The first bytes, left to be read: a block of them, or all there are.
@@ -139,7 +197,7 @@ impl<'a, 'p, R: Read> Input<'a, 'p, R> {
         self.end = at + read;
         self.count.set(bytes + read as u64);
         if self.count.get() > self.most {
-            return Err(ArchiveError::Limit { limit: SOURCE_BYTES, value: self.most, unit: "bytes" });
+            return Err(ArchiveError::limit(SOURCE_BYTES, self.most, "bytes"));
         }
         match (self.progress)(self.count.get()) {
             ControlFlow::Continue(()) => Ok(read),

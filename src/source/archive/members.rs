@@ -9,9 +9,11 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::error::ArchiveError;
 use super::header::{self, BLOCK, Header};
-use super::pax::{self, Extended, SPARSE};
+use super::intake::bound;
+use super::pax::{self, Extended};
+use super::sparse::{self, Fault, Layout, Records};
 use super::spool::Stretch;
-use super::{EXTENDED_BYTES, GLOBAL_BYTES};
+use super::{ArchiveOptions, EXTENDED_BYTES, GLOBAL_BYTES};
 use crate::support::limits::OBJECT_BYTES;
 
 /// Bytes read ahead: enough for some small files, little enough not to read large ones.
@@ -51,17 +53,35 @@ struct Pending {
     link: Option<Vec<u8>>,
 }
 
-/// Reads the entries of the first `bytes` bytes of a file.
+/// Reads the entries of a tar in the spool.
 pub struct Members<'a> {
     input: BufReader<Stretch<'a>>,
-    object_bytes: u64,
+    spool: &'a File,
+    /// Bytes that came, before decompression.
+    came: u64,
+    options: &'a ArchiveOptions,
+    /// Bytes of the spool, sparse files laid out behind the tar among them.
+    end: u64,
+    cut: Option<(Vec<u8>, u64)>,
     /// From the last global header that gave a time.
     seconds: Option<i64>,
 }
 
 impl<'a> Members<'a> {
-    pub fn new(spool: &'a File, bytes: u64, object_bytes: u64) -> Self {
-        Self { input: BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes)), object_bytes, seconds: None }
+    /// Of the first `bytes` bytes of the spool, which were `came` before decompression.
+    pub fn new(spool: &'a File, bytes: u64, came: u64, options: &'a ArchiveOptions) -> Self {
+        let input = BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes));
+        Self { input, spool, came, options, end: bytes, cut: None, seconds: None }
+    }
+
+    /// The file that the archive ended within, and what it should have had.
+    pub fn cut(&self) -> Option<(&[u8], u64)> {
+        self.cut.as_ref().map(|(name, size)| (&name[..], *size))
+    }
+
+    /// Bytes of the spool by now: sparse files are laid out behind the tar.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// The next entry; `None` once the end mark was seen and nothing but zeros after it.
@@ -75,7 +95,7 @@ impl<'a> Members<'a> {
                 return self.finish().map(|()| None);
             };
             if !matches!(header.kind, b'x' | b'g' | b'L' | b'K') {
-                return self.member(&header, pending).map(Some);
+                return self.member(&header, &block, pending).map(Some);
             }
             self.extension(&header, &mut pending)?.map_err(|rule| format_at(rule, at))?;
         }
@@ -102,11 +122,15 @@ impl<'a> Members<'a> {
         })
     }
 
-    fn member(&mut self, header: &Header<'_>, pending: Pending) -> Result<Member, ArchiveError> {
-        let extended = pending.extended.unwrap_or_default();
+    fn member(&mut self, header: &Header<'_>, block: &[u8; BLOCK], pending: Pending) -> Result<Member, ArchiveError> {
+        let mut extended = pending.extended.unwrap_or_default();
         let size = extended.size.unwrap_or(header.size);
         let own_name = if header.prefix.is_empty() { header.name.to_vec() } else { [header.prefix, b"/", header.name].concat() };
-        let (name, agreed) = choose(extended.path, pending.name, own_name);
+        let layout = self.layout(header, block, std::mem::take(&mut extended.sparse)).map_err(|fault| fault.about(&own_name))?;
+        let (name, agreed) = match layout.as_ref().and_then(|layout| layout.name.clone()) {
+            Some(name) => (name, pending.name.is_none()),
+            None => choose(extended.path, pending.name, own_name),
+        };
         let (link, links_agree) = choose(extended.link, pending.link, header.link.to_vec());
         if !agreed || !links_agree {
             return Err(ArchiveError::entry(&name, "its headers give it two names"));
@@ -114,13 +138,16 @@ impl<'a> Members<'a> {
         let directory = header.kind == b'5' || (size == 0 && name.ends_with(b"/"));
         let kind = match header.kind {
             b'0' | b'5' | b'7' if directory => MemberKind::Directory,
-            b'0' | b'7' if name.ends_with(b"/") => return Err(ArchiveError::entry(&name, "it is named a directory and has a body")),
-            b'0' | b'7' => MemberKind::File { at: self.position(), size },
+            b'0' | b'7' | b'S' if name.ends_with(b"/") => return Err(ArchiveError::entry(&name, "it is named a directory and has a body")),
+            b'0' | b'7' | b'S' => MemberKind::File { at: self.position(), size },
             b'1' => MemberKind::Hardlink(link),
             b'2' => MemberKind::Symlink(link),
             other => return Err(ArchiveError::entry(&name, refused_type(other))),
         };
-        self.pass_body(&name, &kind, size)?;
+        let kind = match layout {
+            Some(layout) => self.sparse(&name, &kind, layout, size).map_err(|fault| fault.about(&name))?,
+            None => self.pass_body(&name, &kind, size).map(|()| kind)?,
+        };
         let seconds = extended.seconds.or(self.seconds).unwrap_or(header.seconds).clamp(-LATEST, LATEST);
         Ok(Member { name, kind, mode: header.mode, seconds })
     }
@@ -129,13 +156,53 @@ impl<'a> Members<'a> {
         if size > 0 && !matches!(kind, MemberKind::File { .. }) {
             return Err(ArchiveError::entry(name, "it has a body, though it is no file"));
         }
-        if size > self.object_bytes {
-            return Err(ArchiveError::entry(name, format!("it has more than the limit {OBJECT_BYTES} of {} bytes", self.object_bytes)));
-        }
-        let cut = || ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name)));
-        let padded = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()).ok_or_else(cut)?;
+        self.bound_object(name, size)?;
+        let Some(padded) = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| *padded <= self.left()) else {
+            self.cut = Some((name.to_vec(), size));
+            return Err(ArchiveError::Truncated(format!("it ends within the body of {:?}", String::from_utf8_lossy(name))));
+        };
         self.skip(padded);
         Ok(())
+    }
+
+    fn bound_object(&self, name: &[u8], size: u64) -> Result<(), ArchiveError> {
+        let most = self.options.limits.object_bytes;
+        if size > most {
+            return Err(ArchiveError::entry(name, format!("it has more than the limit {OBJECT_BYTES} of {most} bytes")));
+        }
+        Ok(())
+    }
+
+    /// What the headers say of a sparse file, if it is one.
+    fn layout(&mut self, header: &Header<'_>, block: &[u8; BLOCK], records: Records) -> Result<Option<Layout>, Fault> {
+        match (header.kind, records.layout()?) {
+            (b'S', None) if block[257..263] == *b"ustar " => sparse::old_gnu(block, || self.block()).map(Some),
+            (b'S', None) => Err(Fault::Rule("its sparse file is not in GNU's own format")),
+            (b'0' | b'7', layout) => Ok(layout),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(Fault::Rule("its headers describe a sparse file twice, or one that is no file")),
+        }
+    }
+
+    /// Lays a sparse file out behind the tar.
+    fn sparse(&mut self, name: &[u8], kind: &MemberKind, layout: Layout, stored: u64) -> Result<MemberKind, Fault> {
+        let (map, head) = match layout.map {
+            Some(map) => (map, 0),
+            None => sparse::in_body(|| self.block())?,
+        };
+        let stored = stored.checked_sub(head).filter(|_| matches!(kind, MemberKind::File { .. })).ok_or(Fault::Rule(sparse::NO_MAP))?;
+        sparse::check(&map, layout.size, stored)?;
+        self.bound_object(name, layout.size)?;
+        let from = self.position();
+        self.pass_body(name, kind, stored)?;
+        let (at, size) = (self.end, layout.size);
+        // For the daemon it is as large as if it had been stored whole.
+        bound(at.saturating_add(size), self.came, self.options)?;
+        let spool = self.spool;
+        sparse::expand(spool, Stretch::new(spool, from, stored), &map, at, size)
+            .map_err(|cause| ArchiveError::workspace(&self.options.workspace, cause))?;
+        self.end += size;
+        Ok(MemberKind::File { at, size })
     }
 
     /// A whole block; an archive that ends before its end mark is incomplete (GNU tar takes one block of zeros for the mark).
@@ -244,7 +311,6 @@ fn refused_type(kind: u8) -> String {
     match kind {
         b'3' | b'4' => "it is a device".into(),
         b'6' => "it is a named pipe".into(),
-        b'S' => SPARSE.into(),
         other => format!("its type {:?} is none that is read", char::from(other)),
     }
 }

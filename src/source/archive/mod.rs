@@ -1,27 +1,32 @@
 //! An archive as a tree: taken in once, checked whole, never extracted.
 //!
 //! ```text
-//! reader ─► intake (hash, count, bounds) ─► gzip ─► spool: one nameless file in the workspace
-//!                                                     │
-//!              digest compared ──► members (one strict reader: header, pax) ─► trie (rules) ─► index ─► ArchiveTree
+//! reader ─► intake (hash, count, bounds) ─► decode ─► spool: one nameless file in the workspace
+//!                                                       │
+//!              digest compared ──► members (one strict reader: header, pax, sparse) ─► trie (rules) ─► index ─► ArchiveTree
+//!                            or zip (another; its bodies are inflated into a spool of their own)
 //! ```
 //!
 //! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
 //! What the archive's entries may do is decided in one place, `trie`; since what is shipped is made anew from the index, no later
 //! reader can see other files in it than this one did.
 
+mod decode;
 mod download;
 mod error;
 mod format;
-mod gzip;
 mod header;
 mod index;
 mod intake;
+mod largest;
 mod members;
 mod pax;
+mod resume;
+mod sparse;
 mod spool;
 mod tree;
 mod trie;
+mod zip;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +43,7 @@ use crate::support::limits::Limits;
 
 pub use download::{Download, download};
 pub use error::ArchiveError;
+pub use format::{Codec, Format};
 pub use tree::ArchiveTree;
 
 /// Bytes of one extended header or long name of the archive's own.
@@ -58,8 +64,14 @@ pub struct ArchiveOptions {
     /// The directory the spool is made in.
     pub workspace: PathBuf,
     pub limits: Limits,
-    /// What the bytes must hash to as they come, before decompression.
-    pub sha256: Option<Digest>,
+    /// What the bytes must hash to as they come, before decompression: all of these.
+    pub digests: Vec<Expected>,
+    /// The size that the source says it has.
+    pub size: Option<u64>,
+    /// What its first bytes must say it is; `None` takes whatever they say.
+    pub format: Option<Format>,
+    /// The path of the one file that [`Format::File`] is.
+    pub name: TreePath,
     /// Leading components taken off every name, as tar's `--strip-components` does.
     pub strip_components: u32,
     /// The directory that becomes the tree's root, after stripping.
@@ -70,6 +82,20 @@ pub struct ArchiveOptions {
     pub identity: String,
 }
 
+/// A digest, and whose word it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub digest: Digest,
+    pub by: Asker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Request,
+    /// In the head of its answer (RFC 9530).
+    Server,
+}
+
 /// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.
 pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
@@ -77,9 +103,10 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 ///
 /// An error of `reader` is a `SourceUnavailable`. A reader that blocks is not woken by a cancellation: it has to end by itself.
 pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<ArchiveTree, ArchiveError> {
-    let received = intake::take_in(reader, options, progress)?;
-    let mut beat = || progress(received.size);
-    let index = index::read(&received, options, &mut beat)?;
+    let mut received = intake::take_in(reader, options, progress)?;
+    let size = received.size;
+    let mut beat = || progress(size);
+    let index = index::read(&mut received, options, &mut beat)?;
     ArchiveTree::new(received, index, options)
 }
 

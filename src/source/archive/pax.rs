@@ -3,6 +3,8 @@
 //! Malformed records are refused, never skipped: two readers that skip differently see different archives (CVE-2025-62518).
 //! Records that say nothing of what this program keeps (owners, access times, extended attributes, comments) are dropped.
 
+use super::sparse::Records;
+
 /// What one extended header says. An empty name means "as in the header block".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extended {
@@ -11,6 +13,8 @@ pub struct Extended {
     pub size: Option<u64>,
     /// Whole seconds since the epoch, rounded down.
     pub seconds: Option<i64>,
+    /// Of a sparse file.
+    pub sparse: Records,
 }
 
 /// The error is a rule for people. `global` headers (`g`) may not name or measure: that would go for every entry.
@@ -20,7 +24,7 @@ pub fn parse(mut records: &[u8], global: bool) -> Result<Extended, &'static str>
     while !records.is_empty() {
         let Record { key, value, rest } = record(records)?;
         records = rest;
-        if global && matches!(key, b"path" | b"linkpath" | b"size") {
+        if global && (matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.")) {
             return Err("a global extended header names or measures an entry");
         }
         if keep(&mut extended, key, value)? {
@@ -57,6 +61,10 @@ fn record(records: &[u8]) -> Result<Record<'_>, &'static str> {
 
 /// Whether the record is one that counts.
 fn keep(extended: &mut Extended, key: &[u8], value: &[u8]) -> Result<bool, &'static str> {
+    if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+        // Some of them are there many times: what may be there once is known there.
+        return extended.sparse.keep(key, value, decimal).map(|()| false);
+    }
     match key {
         b"path" => extended.path = Some(name(value)?),
         b"linkpath" => extended.link = Some(name(value)?),
@@ -65,14 +73,10 @@ fn keep(extended: &mut Extended, key: &[u8], value: &[u8]) -> Result<bool, &'sta
         b"hdrcharset" if !matches!(value, b"BINARY" | b"ISO-IR 10646 2000 UTF-8" | b"") => {
             return Err("its names are in an unknown charset");
         }
-        _ if key.starts_with(b"GNU.sparse.") => return Err(SPARSE),
         _ => return Ok(false),
     }
     Ok(true)
 }
-
-/// Sparse files hold other bytes than they show; none is read.
-pub const SPARSE: &str = "sparse files are not read: make the archive without --sparse";
 
 fn name(value: &[u8]) -> Result<Vec<u8>, &'static str> {
     if value.contains(&0) { Err("the name holds a NUL byte") } else { Ok(value.to_vec()) }
@@ -145,8 +149,10 @@ mod tests {
             ("size", "99999999999999999999"),
             ("mtime", "1e4"),
             ("mtime", ""),
-            ("GNU.sparse.major", "1"),
-            ("GNU.sparse.realsize", "1"),
+            ("GNU.sparse.major", "x"),
+            ("GNU.sparse.map", "0,1,"),
+            ("GNU.sparse.numbytes", "1"),
+            ("GNU.sparse.what", "1"),
             ("hdrcharset", "KOI8"),
         ] {
             assert!(parse(&written(key, value), false).is_err(), "{key}={value:?}");
@@ -156,7 +162,7 @@ mod tests {
         let dropped =
             [written("comment", ""), written("uid", "x"), written("SCHILY.xattr.user.a", "\0=\n"), written("comment", "")].concat();
         assert_eq!(parse(&dropped, true), Ok(Extended::default()));
-        for key in ["path", "linkpath", "size"] {
+        for key in ["path", "linkpath", "size", "GNU.sparse.size"] {
             assert!(parse(&written(key, "1"), true).is_err(), "{key}");
             assert!(parse(&written(key, "1"), false).is_ok(), "{key}");
         }

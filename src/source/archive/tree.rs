@@ -6,6 +6,7 @@ use std::io::Read;
 
 use super::ArchiveOptions;
 use super::error::ArchiveError;
+use super::format::Format;
 use super::index::Index;
 use super::intake::Received;
 use super::spool::Stretch;
@@ -47,7 +48,8 @@ impl ArchiveTree {
             ..Revision::default()
         };
         // Stripped otherwise, the same archive is another source: two entries may change places, equal in every stat.
-        let identity = format!("archive\n{}\n{}\n{}", options.identity, options.strip_components, subdir.display());
+        let file = received.format == Format::File;
+        let identity = format!("archive\n{}\n{}\n{}\n{file}", options.identity, options.strip_components, subdir.display());
         let nanos = nanos(&received.digest);
         Ok(Self { spool: received.spool, bytes: received.bytes, index, root, nanos, revision, identity })
     }
@@ -72,6 +74,11 @@ impl ArchiveTree {
             }
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn spool(&self) -> &File {
+        &self.spool
     }
 
     #[cfg(test)]

@@ -3,7 +3,8 @@
 //! - a name that points out of the archive refuses it whole (`TreePath`);
 //! - nothing lies below a symbolic link or a file;
 //! - a hard link names a file that came before it;
-//! - of entries with one name the last counts, as long as all are of one kind; a change of kind is refused;
+//! - of entries with one name the last counts, as long as all are of one kind; a change of kind is refused (in a zip, whose
+//!   readers differ in which one they take, every second entry but a directory's);
 //! - directories that are only implied are made.
 //!
 //! Small on purpose: 40 bytes and a name for an entry, so that a hundred thousand of them cost some megabytes.
@@ -72,6 +73,8 @@ pub struct Trie {
     table: Vec<u32>,
     hasher: RandomState,
     groups: u32,
+    /// Whether a name may be there once only, but for a directory's.
+    unique: bool,
     /// The newest time of any entry.
     pub newest: Option<i64>,
 }
@@ -80,10 +83,10 @@ pub struct Trie {
 pub type Rule = String;
 
 impl Trie {
-    pub fn new() -> Self {
+    pub fn new(unique: bool) -> Self {
         let root =
             Node { at: 0, length: 0, seconds: 0, parent: ROOT, name_at: 0, group: 0, mode: 0o755, name_length: 0, kind: NodeKind::Implied };
-        Self { nodes: vec![root], names: Vec::new(), table: vec![ROOT; 64], hasher: RandomState::new(), groups: 0, newest: None }
+        Self { nodes: vec![root], names: Vec::new(), table: vec![ROOT; 64], hasher: RandomState::new(), groups: 0, unique, newest: None }
     }
 
     /// Adds an entry, or does nothing for one that has too few components to be stripped of `strip`.
@@ -175,6 +178,7 @@ impl Trie {
         use NodeKind::{Directory, File, Hardlink, Implied, Symlink};
         let place = &mut self.nodes[old as usize];
         match (place.kind, new.kind) {
+            (File | Hardlink | Symlink, new) if self.unique && new != Directory => Err("another entry has its name, too".into()),
             (Implied | Directory, Directory) | (File, File) | (Hardlink, Hardlink) | (Symlink, Symlink) => {
                 let Node { parent, name_at, name_length, .. } = *place;
                 *place = Node { parent, name_at, name_length, ..new };

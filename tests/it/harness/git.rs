@@ -151,6 +151,8 @@ fn configuration(dir: &Path, port: u16, demands: &GitDemands, tls: Option<&Tls>)
     let dir_text = dir.display();
     let mut config = format!(
         r#"server.modules = ("mod_access", "mod_setenv", "mod_alias", "mod_auth", "mod_authn_file", "mod_redirect", "mod_cgi", "mod_accesslog", "mod_openssl")
+# Without a type for a file, it gets no tag.
+mimetype.assign = ("" => "application/octet-stream")
 server.document-root = "{dir_text}/files"
 server.bind = "127.0.0.1"
 server.port = {port}

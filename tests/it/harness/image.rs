@@ -216,6 +216,7 @@ fn trimmed(path: &[u8]) -> Vec<u8> {
 pub fn on_disk(dir: &Path) -> Files {
     let mut builder = tar::Builder::new(Vec::new());
     builder.follow_symlinks(false);
+    builder.sparse(false);
     builder.append_dir_all(".", dir).unwrap();
     let mut files = layer(&builder.into_inner().unwrap());
     for node in files.values_mut() {

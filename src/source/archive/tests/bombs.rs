@@ -59,6 +59,22 @@ fn a4_bytes_are_bounded_on_both_sides_of_the_decompression() {
 }
 
 #[test]
+fn a4_a_limit_names_the_largest_files() {
+    let options = |limits| ArchiveOptions { limits, ..options() };
+    let bytes = Limits { source_bytes: 3 << 20, ..Limits::default() };
+    let noise = |size: usize| "0123456789abcdef".repeat(size / 16);
+    let tar = Raw::new().file("small", "1").file("lib/large", &noise(1 << 20)).file("lib/huge", &noise(4 << 20)).end();
+    for packed in [tar.clone(), gzip(&tar)] {
+        let error = read_with(&packed, &options(bytes.clone())).unwrap_err().to_string();
+        let named = "; the largest so far: \"lib/huge\" (4194304 bytes), \"lib/large\" (1048576 bytes), \"small\" (1 bytes)";
+        assert!(error.contains("--limit-source-bytes") && error.ends_with(named), "{error}");
+    }
+    let entries = Limits { source_entries: 2, ..Limits::default() };
+    let error = read_with(&tar, &options(entries)).unwrap_err().to_string();
+    assert!(error.contains("--limit-source-entries") && error.contains("\"lib/large\" (1048576 bytes)"), "{error}");
+}
+
+#[test]
 fn a4_entries_are_bounded_the_implied_ones_too() {
     let limits = Limits { source_entries: 100, ..Limits::default() };
     let options = ArchiveOptions { limits, ..options() };

@@ -174,8 +174,8 @@ fn a3_a_header_is_right_or_refused() {
     let mut wrong = Raw::new().file("first", "").file("x", "").end();
     wrong[512] ^= 1;
     assert_refused(&wrong, "checksum");
-    assert_refused(&[b'x'; 1024], "neither a tar nor a tar.gz");
-    assert_refused(b"<html><body>404 not found</body></html>".repeat(20).as_slice(), "neither a tar nor a tar.gz");
+    assert_refused(&[b'x'; 1024], "none that is read");
+    assert_refused(b"<html><body>404 not found</body></html>".repeat(20).as_slice(), "none that is read");
 }
 
 #[test]
@@ -216,7 +216,6 @@ fn a6_what_no_context_holds_is_refused_by_name() {
         (b'3', "a device"),
         (b'4', "a device"),
         (b'6', "a named pipe"),
-        (b'S', "sparse"),
         (b'M', "'M'"),
         (b'V', "'V'"),
         (b'D', "'D'"),
@@ -230,9 +229,6 @@ fn a6_what_no_context_holds_is_refused_by_name() {
         // Stripped away or not.
         let strip = ArchiveOptions { strip_components: 5, ..options() };
         assert!(read_with(&Raw::new().header(kind, b"dev/evil", b"", 0).end(), &strip).is_err());
-    }
-    for key in ["GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.name"] {
-        assert_refused(&Raw::new().pax(b'x', &[(key, b"1")]).file("x", "").end(), "sparse");
     }
 }
 

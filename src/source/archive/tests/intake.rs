@@ -82,7 +82,7 @@ fn a8_the_digest_is_compared_before_anything_else() {
         use sha2::Digest as _;
         Digest::sha256(sha2::Sha256::digest(bytes))
     };
-    let expect = |bytes: &[u8], sha256: Digest| read_with(bytes, &ArchiveOptions { sha256: Some(sha256), ..options() });
+    let expect = |bytes: &[u8], sha256: Digest| read_with(bytes, &ArchiveOptions { digests: asked(sha256), ..options() });
     let tree = expect(&tgz, sha256(&tgz)).unwrap();
     assert_eq!(tree.revision().digest, Some(sha256(&tgz).to_string()));
     assert_eq!(tree.revision().size, Some(tgz.len() as u64));
@@ -227,4 +227,49 @@ proptest! {
             shown(&tree);
         }
     }
+}
+
+#[test]
+fn a_single_file_is_what_it_is_under_its_name() {
+    let file = |name: &str| ArchiveOptions { format: Some(Format::File), name: path(name), ..options() };
+    // A jar is a zip, and here it is a file all the same.
+    for bytes in [&b"PK\x03\x04 a jar, more or less"[..], &sample(), &gzip(&sample()), b""] {
+        let tree = read_with(bytes, &file("lib/app.jar")).unwrap();
+        let shown = entries(&tree);
+        assert_eq!((shown[0].path.display().as_str(), shown[0].mode, shown[0].modified.seconds), ("lib", 0o755, 0));
+        assert_eq!((shown[1].path.display().as_str(), shown[1].mode, shown.len()), ("lib/app.jar", 0o644, 2));
+        assert_eq!(tree.read(&path("lib/app.jar"), u64::MAX).unwrap().unwrap(), bytes);
+        assert_eq!((tree.revision().size, tree.revision().date.as_ref()), (Some(bytes.len() as u64), None));
+    }
+    let limits = Limits { object_bytes: 10, ..Limits::default() };
+    let error = read_with(&sample(), &ArchiveOptions { limits, ..file("x") }).unwrap_err().to_string();
+    assert!(error.contains("--limit-object-bytes"), "{error}");
+    assert_ne!(read_with(&sample(), &file("x")).unwrap().identity(), read(&sample()).unwrap().identity());
+}
+
+#[test]
+fn a8_every_digest_counts_whoever_gave_it() {
+    use sha2::Digest as _;
+    let tar = sample();
+    let (short, long) = (Digest::sha256(sha2::Sha256::digest(&tar)), Digest::sha512(sha2::Sha512::digest(&tar)));
+    let (other, longer) = (Digest::sha256(sha2::Sha256::digest(b"x")), Digest::sha512(sha2::Sha512::digest(b"x")));
+    let with = |digests: &[(&Digest, Asker)]| {
+        let digests = digests.iter().map(|(digest, by)| Expected { digest: (*digest).clone(), by: *by }).collect();
+        read_with(&tar, &ArchiveOptions { digests, ..options() })
+    };
+    let tree = with(&[(&short, Asker::Request), (&long, Asker::Request), (&long, Asker::Server)]).unwrap();
+    assert_eq!(tree.revision().digest, Some(short.to_string()));
+    for (wrong, by) in [(&longer, Asker::Request), (&other, Asker::Server), (&longer, Asker::Server)] {
+        let error = with(&[(&short, Asker::Request), (wrong, by)]).unwrap_err();
+        assert_eq!(error.reason(), Reason::SourceIntegrity);
+        assert!(error.to_string().contains(if by == Asker::Server { "the server says" } else { "asked for" }), "{error}");
+    }
+}
+
+#[test]
+fn a4_a_size_over_the_limit_is_refused_before_a_byte_is_read() {
+    let untouched = Breaking(b"", io::ErrorKind::ConnectionReset);
+    let options = ArchiveOptions { size: Some(Limits::default().source_bytes + 1), ..options() };
+    let error = receive(untouched, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, ArchiveError::Limit { limit: crate::support::limits::SOURCE_BYTES, .. }), "{error}");
 }

@@ -5,6 +5,9 @@ mod hostile;
 mod intake;
 mod kinds;
 mod oracle;
+mod sparse;
+mod zip;
+mod zip_oracle;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -22,12 +25,20 @@ fn options() -> ArchiveOptions {
     ArchiveOptions {
         workspace: std::env::temp_dir(),
         limits: Limits::default(),
-        sha256: None,
+        digests: Vec::new(),
+        size: None,
+        format: None,
+        name: TreePath::root(),
         strip_components: 0,
         subdir: TreePath::root(),
         url: Some("https://example.com/src.tar".into()),
         identity: "https://example.com/src.tar".into(),
     }
+}
+
+/// What the request says the bytes hash to.
+fn asked(digest: Digest) -> Vec<Expected> {
+    vec![Expected { digest, by: Asker::Request }]
 }
 
 fn read_with(bytes: &[u8], options: &ArchiveOptions) -> Result<ArchiveTree, ArchiveError> {
