@@ -9,6 +9,7 @@ use super::members::Members;
 use super::trie::{Node, NodeKind, Trie};
 use super::{ArchiveOptions, NAME_BYTES};
 use crate::model::TreePath;
+use crate::model::tree::Time;
 use crate::support::limits::SOURCE_ENTRIES;
 
 /// Entries between two looks at whether the run was cancelled.
@@ -51,7 +52,7 @@ impl Index {
         names.shrink_to_fit();
         nodes.shrink_to_fit();
         for implied in nodes.iter_mut().filter(|node| node.kind == NodeKind::Implied) {
-            implied.seconds = newest.unwrap_or_default();
+            implied.set_modified(Time { seconds: newest.unwrap_or_default(), nanos: 0 });
         }
         let mut index = Self { nodes, names, children: Vec::new(), newest };
         index.sort();

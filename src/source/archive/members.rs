@@ -12,6 +12,7 @@ use super::header::{self, BLOCK, Header};
 use super::pax::{self, Extended, SPARSE};
 use super::spool::Stretch;
 use super::{EXTENDED_BYTES, GLOBAL_BYTES};
+use crate::model::tree::Time;
 use crate::support::limits::OBJECT_BYTES;
 
 /// Bytes read ahead: enough for some small files, little enough not to read large ones.
@@ -27,8 +28,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// At most `0o7777`.
     pub mode: u32,
-    /// Since the epoch, within what a layer can hold.
-    pub seconds: i64,
+    /// Within what a layer can hold.
+    pub modified: Time,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -56,12 +57,12 @@ pub struct Members<'a> {
     input: BufReader<Stretch<'a>>,
     object_bytes: u64,
     /// From the last global header that gave a time.
-    seconds: Option<i64>,
+    modified: Option<Time>,
 }
 
 impl<'a> Members<'a> {
     pub fn new(spool: &'a File, bytes: u64, object_bytes: u64) -> Self {
-        Self { input: BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes)), object_bytes, seconds: None }
+        Self { input: BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes)), object_bytes, modified: None }
     }
 
     /// The next entry; `None` once the end mark was seen and nothing but zeros after it.
@@ -90,7 +91,7 @@ impl<'a> Members<'a> {
         let body = self.body(header.size)?;
         Ok(match header.kind {
             b'g' => pending.expect_nothing("a global header").and_then(|()| {
-                self.seconds = pax::parse(&body, true)?.seconds.or(self.seconds);
+                self.modified = pax::parse(&body, true)?.modified.or(self.modified);
                 Ok(())
             }),
             b'x' => pax::parse(&body, false).and_then(|extended| once(&mut pending.extended, extended)),
@@ -121,8 +122,9 @@ impl<'a> Members<'a> {
             other => return Err(ArchiveError::entry(&name, refused_type(other))),
         };
         self.pass_body(&name, &kind, size)?;
-        let seconds = extended.seconds.or(self.seconds).unwrap_or(header.seconds).clamp(-LATEST, LATEST);
-        Ok(Member { name, kind, mode: header.mode, seconds })
+        let modified = extended.modified.or(self.modified).unwrap_or(Time { seconds: header.seconds, nanos: 0 });
+        let modified = Time { seconds: modified.seconds.clamp(-LATEST, LATEST), ..modified };
+        Ok(Member { name, kind, mode: header.mode, modified })
     }
 
     fn pass_body(&mut self, name: &[u8], kind: &MemberKind, size: u64) -> Result<(), ArchiveError> {

@@ -32,6 +32,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::model::tree::Revision;
 use crate::model::{Digest, TreePath};
 use crate::support::guard::Guard;
 use crate::support::limits::Limits;
@@ -81,6 +82,19 @@ pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progr
     let mut beat = || progress(received.size);
     let index = index::read(&received, options, &mut beat)?;
     ArchiveTree::new(received, index, options)
+}
+
+/// The same for the tar of a prepared source, whose entries' times count whole; `revision` and `identity` are what was said of it.
+pub fn receive_prepared(
+    reader: impl Read,
+    options: &ArchiveOptions,
+    revision: Revision,
+    progress: &mut Progress<'_>,
+) -> Result<ArchiveTree, ArchiveError> {
+    let received = intake::take_in(reader, options, progress)?;
+    let mut beat = || progress(received.size);
+    let index = index::read(&received, options, &mut beat)?;
+    Ok(ArchiveTree::prepared(received, index, revision, options.identity.clone()))
 }
 
 /// Opens an archive of this pod's file system. Links on the way are followed; the guard judges where they led.

@@ -14,6 +14,10 @@ use super::members::{Member, MemberKind};
 use super::{NAME_BYTES, TARGET_BYTES};
 use crate::model::TreePath;
 use crate::model::path::BadPath;
+use crate::model::tree::Time;
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// The root of every trie.
 pub const ROOT: u32 = 0;
@@ -36,7 +40,8 @@ pub enum NodeKind {
 pub struct Node {
     pub at: u64,
     pub length: u64,
-    pub seconds: i64,
+    /// Nanoseconds since the epoch: whatever time a layer can hold fits.
+    modified: i64,
     pub parent: u32,
     name_at: u32,
     /// The same for all names of one file that has several; else 0.
@@ -57,6 +62,15 @@ impl Node {
         matches!(self.kind, NodeKind::File | NodeKind::Hardlink)
     }
 
+    pub fn modified(&self) -> Time {
+        let nanos = u32::try_from(self.modified.rem_euclid(SECOND)).unwrap_or_default();
+        Time { seconds: self.modified.div_euclid(SECOND), nanos }
+    }
+
+    pub fn set_modified(&mut self, time: Time) {
+        self.modified = time.seconds.saturating_mul(SECOND).saturating_add(time.nanos.into());
+    }
+
     /// Its name, among the names of its trie.
     pub fn name_in<'a>(&self, names: &'a [u8]) -> &'a [u8] {
         let at = self.name_at as usize;
@@ -72,7 +86,7 @@ pub struct Trie {
     table: Vec<u32>,
     hasher: RandomState,
     groups: u32,
-    /// The newest time of any entry.
+    /// The newest time of any entry, in seconds since the epoch.
     pub newest: Option<i64>,
 }
 
@@ -81,15 +95,24 @@ pub type Rule = String;
 
 impl Trie {
     pub fn new() -> Self {
-        let root =
-            Node { at: 0, length: 0, seconds: 0, parent: ROOT, name_at: 0, group: 0, mode: 0o755, name_length: 0, kind: NodeKind::Implied };
+        let root = Node {
+            at: 0,
+            length: 0,
+            modified: 0,
+            parent: ROOT,
+            name_at: 0,
+            group: 0,
+            mode: 0o755,
+            name_length: 0,
+            kind: NodeKind::Implied,
+        };
         Self { nodes: vec![root], names: Vec::new(), table: vec![ROOT; 64], hasher: RandomState::new(), groups: 0, newest: None }
     }
 
     /// Adds an entry, or does nothing for one that has too few components to be stripped of `strip`.
     pub fn add(&mut self, member: &Member, strip: u32) -> Result<(), Rule> {
         let Some(path) = stripped(&member.name, strip).map_err(|rule| rule.to_string())? else { return Ok(()) };
-        self.newest = self.newest.max(Some(member.seconds));
+        self.newest = self.newest.max(Some(member.modified.seconds));
         if path.is_root() {
             return if member.kind == MemberKind::Directory { Ok(()) } else { Err("it has no name".into()) };
         }
@@ -141,7 +164,8 @@ impl Trie {
     /// What the entry comes to; `old` is what has its name so far.
     fn node(&mut self, member: &Member, old: Option<u32>, strip: u32) -> Result<Node, Rule> {
         let mode = u16::try_from(member.mode & 0o7777).unwrap_or_default();
-        let blank = Node { mode, seconds: member.seconds, ..self.nodes[0] };
+        let mut blank = Node { mode, ..self.nodes[0] };
+        blank.set_modified(member.modified);
         Ok(match &member.kind {
             MemberKind::Directory => Node { kind: NodeKind::Directory, ..blank },
             MemberKind::File { at, size } => Node { kind: NodeKind::File, at: *at, length: *size, ..blank },
