@@ -25,6 +25,9 @@ pub enum Sub {
     /// The whole job: fetch, build, push, report. What a pod runs; also without the word `build`
     #[command(after_help = super::help::brief(EXAMPLE))]
     Build(Box<BuildArgs>),
+    /// The source alone, for an init container without the Docker socket: writes context.tar and source.json
+    #[command(after_help = super::help::fetching())]
+    Fetch(Box<FetchArgs>),
     /// Print the resolved, redacted request and what would be done; touches nothing
     #[command(after_help = super::help::brief(EXAMPLE))]
     Plan(Box<BuildArgs>),
@@ -76,6 +79,19 @@ pub struct BuildArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// The directory that is written to; a build takes it by --prepared
+    #[arg(long, value_name = "DIR")]
+    output: String,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 struct SourceArgs {
     /// A directory, an archive, `-`, or a URL ending in .git or .tar.gz; else use the flags
@@ -105,6 +121,9 @@ struct SourceArgs {
     /// A directory mounted into this pod
     #[arg(long, value_name = "DIR", group = "where")]
     directory: Option<String>,
+    /// A directory that podwright fetch --output wrote
+    #[arg(long, value_name = "DIR", group = "where")]
+    prepared: Option<String>,
     /// The directory of the source that is the context
     #[arg(long, value_name = "PATH")]
     subdir: Option<String>,

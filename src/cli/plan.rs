@@ -91,6 +91,7 @@ fn source(settings: &Settings) -> Value {
             json!({"archive": fields})
         }
         SourceKind::Directory(directory) => json!({"directory": {"path": directory.path, "subdir": directory.subdir.display()}}),
+        SourceKind::Prepared(path) => json!({"prepared": path}),
         SourceKind::Empty => json!({}),
     };
     source["dockerfile"] = json!(settings.source.dockerfile);
@@ -108,6 +109,7 @@ fn would(settings: &Settings) -> Vec<String> {
             ArchiveFrom::Stdin => "read an archive from standard input".into(),
         },
         SourceKind::Directory(directory) => format!("read the directory {}", directory.path.display()),
+        SourceKind::Prepared(path) => format!("read the prepared source in {}", path.display()),
         SourceKind::Empty => "take an empty context".into(),
     });
     let dockerfile = match settings.source.dockerfile {

@@ -51,12 +51,13 @@ fn names_a_source(path: &str, value: &Value) -> bool {
 }
 
 /// What names a source, and so replaces a weaker layer's.
-const SOURCES: [(&str, &str, &str); 5] = [
+const SOURCES: [(&str, &str, &str); 6] = [
     ("source.git.url", "git", "url"),
     ("source.archive.url", "archive", "url"),
     ("source.archive.path", "archive", "path"),
     (STDIN, "archive", "stdin"),
     ("source.directory.path", "directory", "path"),
+    ("source.prepared", "prepared", ""),
 ];
 
 impl Merged {

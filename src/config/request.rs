@@ -40,13 +40,15 @@ pub enum ApiVersion {
     V1,
 }
 
-/// Exactly one of `git`, `archive` and `directory`. An inline Dockerfile may be added to any, or stand alone.
+/// Exactly one of `git`, `archive`, `directory` and `prepared`. An inline Dockerfile may be added to any, or stand alone.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     pub git: Option<Git>,
     pub archive: Option<Archive>,
     pub directory: Option<Directory>,
+    /// A directory that `podwright fetch --output` wrote, in another container of this pod.
+    pub prepared: Option<String>,
     /// The text of a Dockerfile; takes the place of the file. Alone, the context is empty.
     pub dockerfile: Option<String>,
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     /// The one writable directory, or those of which the first writable one is taken.
     pub workspace: Vec<PathBuf>,
     pub result: ResultSinks,
+    /// Where `podwright fetch` leaves the source; `None` for a build.
+    pub output: Option<PathBuf>,
     pub limits: Limits,
     /// An hour where the request says none: no run waits for ever.
     pub deadline: Duration,
@@ -55,6 +57,8 @@ pub enum SourceKind {
     Git(GitSource),
     Archive(ArchiveSource),
     Directory(DirectorySource),
+    /// What `podwright fetch` left here: its directory, resolved.
+    Prepared(PathBuf),
     /// An inline Dockerfile alone: the context is empty.
     Empty,
 }

@@ -20,6 +20,7 @@ use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
 use crate::source::git::{self, GitUrl};
+use crate::source::prepared;
 
 /// Between two progress events.
 const BEAT: Duration = Duration::from_millis(500);
@@ -56,7 +57,7 @@ type Tree = Arc<dyn SourceTree>;
 
 /// Whether the source needs room in the workspace.
 pub fn needs_workspace(settings: &Settings) -> bool {
-    matches!(settings.source.kind, SourceKind::Git(_) | SourceKind::Archive(_))
+    matches!(settings.source.kind, SourceKind::Git(_) | SourceKind::Archive(_) | SourceKind::Prepared(_))
 }
 
 /// Gets the source. What came over a network and failed in passing is tried again.
@@ -64,7 +65,7 @@ pub async fn source(settings: &Arc<Settings>, workspace: &Path, services: &Servi
     let from_network = match &settings.source.kind {
         SourceKind::Git(_) => true,
         SourceKind::Archive(archive) => matches!(archive.from, ArchiveFrom::Url { .. }),
-        SourceKind::Directory(_) | SourceKind::Empty => false,
+        SourceKind::Directory(_) | SourceKind::Prepared(_) | SourceKind::Empty => false,
     };
     let policy = Policy { attempts: if from_network { Policy::SOURCE.attempts } else { 1 }, ..Policy::SOURCE };
     let once = async |_| {
@@ -98,6 +99,12 @@ fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tr
         SourceKind::Directory(directory) => {
             let guard = settings.policy.guard();
             Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
+        }
+        SourceKind::Prepared(dir) => {
+            let mut beat = Beat::new(services);
+            let mut progress = |bytes| beat.on(SourceProgress { bytes, ..SourceProgress::default() });
+            let tree = prepared::open(dir, workspace, &settings.limits, settings.policy.guard(), &mut progress);
+            Arc::new(tree.map_err(SourceError::from)?)
         }
         SourceKind::Empty => Arc::new(MemoryTree::new(Revision { kind: "dockerfile".into(), ..Revision::default() }, Vec::new())),
     })
@@ -152,13 +159,8 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
     };
     let mut beat = Beat::new(services);
-    let tree = archive::receive(reader, &options, &mut |bytes| {
-        if beat.goes_on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() }) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    });
+    let mut progress = |bytes| beat.on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() });
+    let tree = archive::receive(reader, &options, &mut progress);
     Ok(Arc::new(tree.map_err(SourceError::from)?))
 }
 
@@ -171,6 +173,10 @@ struct Beat<'a> {
 impl<'a> Beat<'a> {
     fn new(services: &'a Services) -> Self {
         Self { services, last: Instant::now() }
+    }
+
+    fn on(&mut self, progress: SourceProgress) -> ControlFlow<()> {
+        if self.goes_on(progress) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn goes_on(&mut self, progress: SourceProgress) -> bool {

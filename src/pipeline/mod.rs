@@ -6,6 +6,7 @@ mod cancel;
 mod draft;
 mod fetch;
 mod labels;
+mod outbox;
 mod preflight;
 mod publish;
 mod push;

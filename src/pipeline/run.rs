@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
+use super::outbox::Outbox;
 use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
@@ -51,6 +52,8 @@ struct Site<'a> {
     keychain: Arc<DockerKeychain>,
     engine: Option<Arc<Docker<DockerKeychain>>>,
     workspace: Option<Workspace>,
+    /// Where a fetch alone leaves what it fetched.
+    outbox: Option<Outbox>,
     /// The deadline.
     ends: Instant,
 }
@@ -73,6 +76,11 @@ pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
         told = AssertUnwindSafe(site.tell()).catch_unwind() => Ok(told),
     };
     let told = match end {
+        // What fails once the run is stopped fails for that, whoever hears of it first.
+        Ok(told) if services.cancel.is_cancelled() && !matches!(told, Ok(Ok(()))) => {
+            let cause = services.cancel.cancelled().await;
+            Err(site.stop(cause))
+        }
         Ok(told) => told.unwrap_or_else(|_| Err(Failure::plain(site.draft.phase(), Reason::Internal, DEFECT))),
         Err(cause) => Err(site.stop(cause)),
     };
@@ -90,12 +98,16 @@ impl<'a> Site<'a> {
             settings,
             engine: None,
             workspace: None,
+            outbox: None,
         }
     }
 
     /// The story.
     async fn tell(&mut self) -> Result<(), Failure> {
         self.draft.enter(Phase::Prepare);
+        if let Some(output) = self.settings.output.clone() {
+            return self.tell_of_a_fetch(&output).await;
+        }
         let engine = self.prepare().await?;
         self.draft.enter(Phase::Fetch);
         let source = self.fetch().await?;
@@ -104,6 +116,17 @@ impl<'a> Site<'a> {
         self.draft.enter(Phase::Push);
         self.push(&engine, &id).await?;
         self.keep(&engine, &id).await
+    }
+
+    /// The story of a fetch alone: it needs no engine and pushes nothing.
+    async fn tell_of_a_fetch(&mut self, output: &Path) -> Result<(), Failure> {
+        self.claim_workspace()?;
+        let outbox = Outbox::claim(output, &self.services.run).map_err(|error| self.failure(&error))?;
+        let outbox = self.outbox.insert(outbox).clone();
+        self.draft.enter(Phase::Fetch);
+        let source = self.fetch().await?;
+        let filled = outbox.fill(source, self.settings.limits.source_bytes, self.services).await;
+        filled.map_err(|error| self.failure(&error))
     }
 
     async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
@@ -122,11 +145,16 @@ impl<'a> Site<'a> {
         self.draft.engine = Some(engine.info().clone());
         self.engine = Some(Arc::clone(&engine));
         self.check_credentials()?;
+        self.claim_workspace()?;
+        Ok(engine)
+    }
+
+    fn claim_workspace(&mut self) -> Result<(), Failure> {
         // A workspace that the request names must be good, whether or not this source needs it.
         if fetch::needs_workspace(&self.settings) || self.settings.workspace.len() == 1 {
             self.workspace = Some(Workspace::claim(&self.settings.workspace, &self.services.run).map_err(|error| self.failure(&error))?);
         }
-        Ok(engine)
+        Ok(())
     }
 
     /// Credentials, a CA and a proxy that cannot be used are found before anything is fetched, not after the build.
@@ -250,6 +278,9 @@ impl<'a> Site<'a> {
         }
         if let Some(engine) = self.engine.take() {
             self.tidy(engine.as_ref(), stopped_in_build).await;
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.discard();
         }
         drop(self.workspace.take());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));

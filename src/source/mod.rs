@@ -4,6 +4,7 @@ pub mod archive;
 mod body;
 pub mod directory;
 pub mod git;
+pub mod prepared;
 #[cfg(test)]
 mod sample;
 
@@ -19,6 +20,8 @@ pub enum SourceError {
     Git(#[from] git::GitError),
     #[error(transparent)]
     Directory(#[from] directory::DirectoryError),
+    #[error(transparent)]
+    Prepared(#[from] prepared::PreparedError),
 }
 
 impl Classified for SourceError {
@@ -27,6 +30,7 @@ impl Classified for SourceError {
             Self::Archive(error) => error.reason(),
             Self::Git(error) => error.reason(),
             Self::Directory(error) => error.reason(),
+            Self::Prepared(error) => error.reason(),
         }
     }
 
@@ -35,6 +39,7 @@ impl Classified for SourceError {
             Self::Archive(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
+            Self::Prepared(error) => error.hint(),
         }
     }
 }

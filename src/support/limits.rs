@@ -84,6 +84,9 @@ pub const DOCKERFILE_BYTES: u64 = 1 << 20;
 /// Bytes of an ignore file.
 pub const IGNORE_BYTES: u64 = 1 << 20;
 
+/// Bytes of a prepared source's `source.json`.
+pub const PREPARED_BYTES: u64 = 1 << 20;
+
 /// Bytes of the request document.
 pub const REQUEST_BYTES: u64 = 1 << 20;
 

@@ -30,6 +30,7 @@ mod memory;
 mod one_node;
 mod outputs;
 mod own_image;
+mod prepared;
 mod races;
 mod registries;
 mod requests;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::{BuildArgs, BuildFlags, Progress, PushArgs, RunArgs, SourceArgs};
+use super::{BuildArgs, BuildFlags, FetchArgs, Progress, PushArgs, RunArgs, SourceArgs};
 use crate::cli::UsageError;
 use crate::cli::context::{self, Context};
 use crate::config::{Environment, Layer, Overrides};
@@ -22,7 +22,22 @@ impl BuildArgs {
         self.build.fill(&mut layer, env)?;
         self.push.fill(&mut layer);
         let request = self.run.fill(&mut layer);
-        Ok(Overrides { request, layer, allow: self.operator.allow, allow_paths: self.operator.allow_path })
+        Ok(Overrides { request, layer, output: None, allow: self.operator.allow, allow_paths: self.operator.allow_path })
+    }
+}
+
+impl FetchArgs {
+    /// What of it is for the one who renders.
+    pub fn progress(&self) -> Option<Progress> {
+        self.run.progress
+    }
+
+    /// The flags as a layer.
+    pub fn overrides(self) -> Result<Overrides, UsageError> {
+        let mut layer = Layer::default();
+        self.source.fill(&mut layer)?;
+        let request = self.run.fill(&mut layer);
+        Ok(Overrides { request, layer, output: Some(self.output), allow: self.operator.allow, allow_paths: self.operator.allow_path })
     }
 }
 
@@ -45,6 +60,7 @@ impl SourceArgs {
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
         layer.maybe("source.directory.path", self.directory);
+        layer.maybe("source.prepared", self.prepared);
         layer.maybe("source.*.subdir", self.subdir);
         layer.maybe("source.*.secret", self.source_secret);
         layer.maybe("source.dockerfile", self.inline_dockerfile);

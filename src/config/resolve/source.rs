@@ -9,16 +9,17 @@ use crate::config::settings::{ArchiveFrom, ArchiveSource, DirectorySource, GitSo
 use crate::model::{Digest, TreePath};
 use crate::support::limits::DOCKERFILE_BYTES;
 
-const CHOICES: &str = "name one of source.git, source.archive and source.directory, or source.dockerfile alone";
+const CHOICES: &str = "name one of source.git, source.archive, source.directory and source.prepared, or source.dockerfile alone";
 
 pub fn resolve(source: request::Source, policy: &Policy) -> Result<Source, ConfigError> {
     let dockerfile = source.dockerfile.map(inline_dockerfile).transpose()?;
-    let kind = match (source.git, source.archive, source.directory) {
-        (Some(source), None, None) => SourceKind::Git(git(source, policy)?),
-        (None, Some(source), None) => SourceKind::Archive(archive(source, policy)?),
-        (None, None, Some(source)) => SourceKind::Directory(directory(source, policy)?),
-        (None, None, None) if dockerfile.is_some() => SourceKind::Empty,
-        (None, None, None) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
+    let kind = match (source.git, source.archive, source.directory, source.prepared) {
+        (Some(source), None, None, None) => SourceKind::Git(git(source, policy)?),
+        (None, Some(source), None, None) => SourceKind::Archive(archive(source, policy)?),
+        (None, None, Some(source), None) => SourceKind::Directory(directory(source, policy)?),
+        (None, None, None, Some(path)) => SourceKind::Prepared(policy.readable_tree("source.prepared", &path)?),
+        (None, None, None, None) if dockerfile.is_some() => SourceKind::Empty,
+        (None, None, None, None) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
         _ => return Err(ConfigError::invalid("source", "names more than one source", CHOICES)),
     };
     Ok(Source { kind, dockerfile })
