@@ -8,6 +8,7 @@ mod context;
 mod help;
 pub mod logging;
 mod plan;
+pub mod receive;
 pub mod render;
 mod schema;
 mod usage;
@@ -24,6 +25,7 @@ pub use args::{Progress, SchemaOf};
 
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::model::{Classified, Failure, Phase, Reason};
+use crate::source::upload::HandOver;
 use crate::support::redact::Redactor;
 
 /// What was asked for.
@@ -31,6 +33,7 @@ use crate::support::redact::Redactor;
 pub enum Command {
     Build(Box<Invocation>),
     Fetch(Box<Invocation>),
+    Receive(HandOver),
     Plan(Box<Invocation>),
     Schema(SchemaOf),
     Version {
@@ -88,16 +91,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Environment) ->
             let progress = args.progress();
             Command::Fetch(rendered(args.overrides()?, progress, env)?)
         }
+        Sub::Receive(args) => Command::Receive(receive::resolve(args, env)?),
         Sub::Plan(args) => Command::Plan(invocation(*args, env)?),
         Sub::Schema { of } => Command::Schema(of),
         Sub::Version { json } => Command::Version { json },
     })
 }
 
-/// The answer to a command that needs no run; `None` for `build` and `fetch`. Ends in a line end.
+/// The answer to a command that needs no run; `None` for `build`, `fetch` and `receive`. Ends in a line end.
 pub fn answer(command: &Command, env: &dyn Environment, stdin: &mut dyn Read) -> Option<Result<String, Failure>> {
     Some(match command {
-        Command::Build(_) | Command::Fetch(_) => return None,
+        Command::Build(_) | Command::Fetch(_) | Command::Receive(_) => return None,
         Command::Plan(invocation) => config::load(&invocation.overrides, env, stdin)
             .map(|settings| masked(&settings, &lines(&plan::of(&settings))))
             .map_err(|rejected| Failure::new(Phase::Prepare, &rejected.error)),

@@ -1,5 +1,6 @@
 //! From what the settings name to a tree that can be read.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::ops::ControlFlow;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Services;
 use super::access::{Access, AccessError, Token};
 use super::retry::{Policy, retrying};
+use super::upload;
 use crate::config::Settings;
 use crate::config::settings::{ArchiveFrom, ArchiveSource, GitSource, SourceKind};
 use crate::event::{Event, SourceProgress};
@@ -21,6 +23,7 @@ use crate::source::archive::{self, ArchiveOptions};
 use crate::source::directory::DirectoryTree;
 use crate::source::git::{self, GitUrl};
 use crate::source::prepared;
+use crate::source::upload::Inbox;
 
 /// Between two progress events.
 const BEAT: Duration = Duration::from_millis(500);
@@ -61,16 +64,18 @@ pub fn needs_workspace(settings: &Settings) -> bool {
 }
 
 /// Gets the source. What came over a network and failed in passing is tried again.
-pub async fn source(settings: &Arc<Settings>, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+pub async fn source(settings: &Arc<Settings>, workspace: &Path, inbox: Option<Inbox>, services: &Services) -> Result<Tree, FetchError> {
     let from_network = match &settings.source.kind {
         SourceKind::Git(_) => true,
         SourceKind::Archive(archive) => matches!(archive.from, ArchiveFrom::Url { .. }),
         SourceKind::Directory(_) | SourceKind::Prepared(_) | SourceKind::Empty => false,
     };
     let policy = Policy { attempts: if from_network { Policy::SOURCE.attempts } else { 1 }, ..Policy::SOURCE };
+    // An upload is waited for once.
+    let inbox = Cell::new(inbox);
     let once = async |_| {
-        let (settings, services, workspace) = (Arc::clone(settings), services.clone(), workspace.to_owned());
-        tokio::task::spawn_blocking(move || read(&settings, &workspace, &services)).await.unwrap_or(Err(FetchError::Thread))
+        let (settings, services, workspace, inbox) = (Arc::clone(settings), services.clone(), workspace.to_owned(), inbox.take());
+        tokio::task::spawn_blocking(move || read(&settings, &workspace, inbox, &services)).await.unwrap_or(Err(FetchError::Thread))
     };
     let retried = retrying(policy, once, |failed| {
         let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, with_cause(failed.error));
@@ -92,10 +97,10 @@ fn with_cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+fn read(settings: &Settings, workspace: &Path, inbox: Option<Inbox>, services: &Services) -> Result<Tree, FetchError> {
     Ok(match &settings.source.kind {
         SourceKind::Git(git) => from_git(git, settings, workspace, services)?,
-        SourceKind::Archive(archive) => from_archive(archive, settings, workspace, services)?,
+        SourceKind::Archive(archive) => from_archive(archive, settings, workspace, inbox, services)?,
         SourceKind::Directory(directory) => {
             let guard = settings.policy.guard();
             Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
@@ -131,7 +136,13 @@ fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services:
     Ok(Arc::new(tree))
 }
 
-fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+fn from_archive(
+    wanted: &ArchiveSource,
+    settings: &Settings,
+    workspace: &Path,
+    inbox: Option<Inbox>,
+    services: &Services,
+) -> Result<Tree, FetchError> {
     let mut options = ArchiveOptions {
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
@@ -157,6 +168,11 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
             Box::new(archive::open(path, settings.policy.guard()).map_err(SourceError::from)?)
         }
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
+        ArchiveFrom::Upload(_) => {
+            "upload".clone_into(&mut options.identity);
+            let inbox = inbox.ok_or(FetchError::Thread)?;
+            return Ok(Arc::new(upload::take(inbox, &options, services).map_err(SourceError::from)?));
+        }
     };
     let mut beat = Beat::new(services);
     let mut progress = |bytes| beat.on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() });
@@ -165,17 +181,17 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
 }
 
 /// Says how far it is, not too often, and whether anybody still wants it.
-struct Beat<'a> {
+pub struct Beat<'a> {
     services: &'a Services,
     last: Instant,
 }
 
 impl<'a> Beat<'a> {
-    fn new(services: &'a Services) -> Self {
+    pub fn new(services: &'a Services) -> Self {
         Self { services, last: Instant::now() }
     }
 
-    fn on(&mut self, progress: SourceProgress) -> ControlFlow<()> {
+    pub fn on(&mut self, progress: SourceProgress) -> ControlFlow<()> {
         if self.goes_on(progress) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 

@@ -15,6 +15,7 @@ mod reject;
 mod retry;
 mod run;
 mod tidy;
+mod upload;
 
 pub use cancel::Cancel;
 pub use reject::{DEFECT, broken, reject, stopped};

@@ -15,7 +15,7 @@ use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
 use super::tidy::{Names, PREFIX};
-use super::{build, fetch, publish, registries, retry};
+use super::{build, fetch, publish, registries, retry, upload};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
 use crate::engine::{Built, Engine};
@@ -26,6 +26,7 @@ use crate::model::tree::SourceTree;
 use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Reference};
 use crate::registry::{self, DockerKeychain};
 use crate::report;
+use crate::source::upload::Desk;
 use crate::support::redact::Redactor;
 
 /// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
@@ -54,6 +55,8 @@ struct Site<'a> {
     workspace: Option<Workspace>,
     /// Where a fetch alone leaves what it fetched.
     outbox: Option<Outbox>,
+    /// Where uploads are waited for, and turned away once there was one.
+    desk: Option<Desk>,
     /// The deadline.
     ends: Instant,
 }
@@ -99,6 +102,7 @@ impl<'a> Site<'a> {
             engine: None,
             workspace: None,
             outbox: None,
+            desk: None,
         }
     }
 
@@ -175,7 +179,14 @@ impl<'a> Site<'a> {
     async fn fetch(&mut self) -> Result<Arc<dyn SourceTree>, Failure> {
         // A source that needs no workspace never looks at it.
         let workspace = self.workspace.as_ref().map_or(Path::new(""), Workspace::path);
-        let source = fetch::source(&self.settings, workspace, self.services).await.map_err(|error| self.failure(&error))?;
+        let inbox = match upload::open(&self.settings, workspace, self.services).await.map_err(|error| self.failure(&error))? {
+            Some((desk, inbox)) => {
+                self.desk = Some(desk);
+                Some(inbox)
+            }
+            None => None,
+        };
+        let source = fetch::source(&self.settings, workspace, inbox, self.services).await.map_err(|error| self.failure(&error))?;
         let revision = source.revision().clone();
         self.services.events.emit(Event::SourceResolved(Box::new(revision.clone())));
         self.draft.source = Some(revision);
@@ -278,6 +289,9 @@ impl<'a> Site<'a> {
         }
         if let Some(engine) = self.engine.take() {
             self.tidy(engine.as_ref(), stopped_in_build).await;
+        }
+        if let Some(desk) = self.desk.take() {
+            desk.close().await;
         }
         if let Some(outbox) = &self.outbox {
             outbox.discard();

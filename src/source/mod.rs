@@ -7,6 +7,7 @@ pub mod git;
 pub mod prepared;
 #[cfg(test)]
 mod sample;
+pub mod upload;
 
 use crate::model::{Classified, Reason};
 use crate::net::NetError;
@@ -22,6 +23,8 @@ pub enum SourceError {
     Directory(#[from] directory::DirectoryError),
     #[error(transparent)]
     Prepared(#[from] prepared::PreparedError),
+    #[error(transparent)]
+    Upload(#[from] upload::UploadError),
 }
 
 impl Classified for SourceError {
@@ -31,6 +34,7 @@ impl Classified for SourceError {
             Self::Git(error) => error.reason(),
             Self::Directory(error) => error.reason(),
             Self::Prepared(error) => error.reason(),
+            Self::Upload(error) => error.reason(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Classified for SourceError {
             Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
             Self::Prepared(error) => error.hint(),
+            Self::Upload(error) => error.hint(),
         }
     }
 }

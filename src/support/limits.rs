@@ -1,5 +1,7 @@
 //! Every bound on input, with its name, default and unit. A bound that is hit names itself in the error.
 
+use std::time::Duration;
+
 /// The bounds of one run. Bytes and counts are exact; a run that meets one fails and ships nothing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,11 +14,29 @@ pub struct Limits {
     pub object_bytes: u64,
     /// Decompressed bytes for one compressed byte, once 64 MiB are out.
     pub compression_ratio: u64,
+    /// How long an upload is waited for.
+    #[serde(serialize_with = "seconds")]
+    pub upload_first_byte: Duration,
+    /// The longest silence within an upload.
+    #[serde(serialize_with = "seconds")]
+    pub upload_idle: Duration,
+}
+
+/// As a request writes it.
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{}s", duration.as_secs_f64()))
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { source_bytes: 16 << 30, source_entries: 1_000_000, object_bytes: 4 << 30, compression_ratio: 200 }
+        Self {
+            source_bytes: 16 << 30,
+            source_entries: 1_000_000,
+            object_bytes: 4 << 30,
+            compression_ratio: 200,
+            upload_first_byte: Duration::from_mins(10),
+            upload_idle: Duration::from_mins(1),
+        }
     }
 }
 
@@ -49,9 +69,11 @@ pub const SOURCE_BYTES: Bound = settable("limits.sourceBytes", "limit-source-byt
 pub const SOURCE_ENTRIES: Bound = settable("limits.sourceEntries", "limit-source-entries");
 pub const OBJECT_BYTES: Bound = settable("limits.objectBytes", "limit-object-bytes");
 pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-compression-ratio");
+pub const UPLOAD_FIRST_BYTE: Bound = settable("limits.uploadFirstByte", "limit-upload-first-byte");
+pub const UPLOAD_IDLE: Bound = settable("limits.uploadIdle", "limit-upload-idle");
 
 /// All that a request can set.
-pub const SETTABLE: [Bound; 4] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO];
+pub const SETTABLE: [Bound; 6] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO, UPLOAD_FIRST_BYTE, UPLOAD_IDLE];
 
 /// Objects of a pack: commits, trees and tags come on top of the files.
 pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");

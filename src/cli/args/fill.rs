@@ -56,6 +56,12 @@ impl SourceArgs {
         layer.maybe("source.git.url", self.git);
         layer.maybe("source.git.ref", self.r#ref);
         layer.maybe("source.git.commit", self.commit);
+        layer.maybe("source.archive.upload.listen", self.upload_listen);
+        layer.maybe("source.archive.upload.tokenFile", self.upload_token_file);
+        layer.maybe("source.archive.upload.certificate", self.upload_certificate);
+        layer.maybe("source.archive.upload.key", self.upload_key);
+        layer.maybe("source.archive.upload.secret", self.upload_secret);
+        layer.maybe("source.archive.upload.socket", self.upload_socket);
         layer.maybe("source.archive.sha256", self.sha256);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
@@ -120,6 +126,8 @@ impl RunArgs {
         layer.maybe("limits.sourceEntries", self.limit_source_entries);
         layer.maybe("limits.objectBytes", self.limit_object_bytes);
         layer.maybe("limits.compressionRatio", self.limit_compression_ratio);
+        layer.maybe("limits.uploadFirstByte", self.limit_upload_first_byte);
+        layer.maybe("limits.uploadIdle", self.limit_upload_idle);
         self.request
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 mod push;
 mod source;
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -95,7 +96,13 @@ fn limits(document: &LimitsDoc) -> Result<Limits, ConfigError> {
         source_entries: given("sourceEntries", document.source_entries, defaults.source_entries)?,
         object_bytes: given("objectBytes", size("limits.objectBytes", document.object_bytes.as_ref())?, defaults.object_bytes)?,
         compression_ratio: given("compressionRatio", document.compression_ratio, defaults.compression_ratio)?,
+        upload_first_byte: time("limits.uploadFirstByte", document.upload_first_byte.as_deref(), defaults.upload_first_byte)?,
+        upload_idle: time("limits.uploadIdle", document.upload_idle.as_deref(), defaults.upload_idle)?,
     })
+}
+
+fn time(field: &str, written: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    written.map_or(Ok(default), |text| duration(field, text))
 }
 
 fn size(field: &str, written: Option<&Size>) -> Result<Option<u64>, ConfigError> {

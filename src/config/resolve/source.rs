@@ -1,5 +1,6 @@
 //! The source: exactly one, where it is, and what of it is the context.
 
+use super::upload;
 use crate::config::address::{self, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::git::{CommitId, GitRef, tree_path};
@@ -41,20 +42,22 @@ fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> 
 
 fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, ConfigError> {
     let secret = secret("source.archive.secret", source.secret, policy)?;
-    let from = match (source.url, source.path, source.stdin.unwrap_or_default()) {
-        (Some(url), None, false) => {
+    let upload = source.upload.map(|wanted| upload::resolve(wanted, policy)).transpose()?;
+    let from = match (source.url, source.path, source.stdin.unwrap_or_default(), upload) {
+        (Some(url), None, false, None) => {
             let (address, credential) = address::parse("source.archive.url", &url, Purpose::Archive, policy)?;
             ArchiveFrom::Url { address, credential, secret }
         }
-        (None, _, _) if secret.is_some() => {
+        (None, _, _, _) if secret.is_some() => {
             return Err(ConfigError::invalid("source.archive.secret", "is given, but the archive has no url", "leave the secret out"));
         }
-        (None, Some(path), false) => ArchiveFrom::Path(policy.readable_file("source.archive.path", &path)?),
-        (None, None, true) => ArchiveFrom::Stdin,
-        (None, None, false) => {
-            return Err(ConfigError::invalid("source.archive", "says not where it is", "name one of url, path and stdin"));
+        (None, Some(path), false, None) => ArchiveFrom::Path(policy.readable_file("source.archive.path", &path)?),
+        (None, None, true, None) => ArchiveFrom::Stdin,
+        (None, None, false, Some(upload)) => ArchiveFrom::Upload(upload),
+        (None, None, false, None) => {
+            return Err(ConfigError::invalid("source.archive", "says not where it is", "name one of url, path, stdin and upload"));
         }
-        _ => return Err(ConfigError::invalid("source.archive", "is in more than one place", "name one of url, path and stdin")),
+        _ => return Err(ConfigError::invalid("source.archive", "is in more than one place", "name one of url, path, stdin and upload")),
     };
     Ok(ArchiveSource {
         from,

@@ -63,7 +63,7 @@ fn a_list_is_replaced_as_a_whole() {
 #[test]
 fn a_stronger_source_replaces_a_weaker_one() {
     type Row = (&'static str, (&'static str, Value), &'static str);
-    let table: [Row; 9] = [
+    let table: [Row; 12] = [
         (GOOD, ("source.archive.stdin", json!(false)), "git"),
         ("source: {git: null, archive: {path: /in/a.tar}}\npush: none\n", ("source.*.subdir", json!("web")), "path"),
         (GOOD, ("source.archive.stdin", json!(true)), "stdin"),
@@ -72,6 +72,13 @@ fn a_stronger_source_replaces_a_weaker_one() {
         ("source: {directory: /src}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
         (GOOD, ("source.git.ref", json!("next")), "git"),
         (GOOD, ("source.prepared", json!("/prepared")), "prepared"),
+        (GOOD, ("source.archive.upload.socket", json!("true")), "upload"),
+        ("source: {archive: {upload: {socket: true}}}\npush: none\n", ("source.archive.stdin", json!(true)), "stdin"),
+        (
+            "source: {archive: {upload: {tokenFile: /t, listen: '127.0.0.1:1'}}}\npush: none\n",
+            ("source.archive.upload.listen", json!("127.0.0.1:2")),
+            "upload",
+        ),
         ("source: {prepared: /prepared}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
     ];
     for (document, flag, want) in table {
@@ -84,6 +91,7 @@ fn a_stronger_source_replaces_a_weaker_one() {
                 settings::ArchiveFrom::Url { .. } => "url",
                 settings::ArchiveFrom::Path(_) => "path",
                 settings::ArchiveFrom::Stdin => "stdin",
+                settings::ArchiveFrom::Upload(_) => "upload",
             },
             SourceKind::Empty => "empty",
         };

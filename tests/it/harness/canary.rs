@@ -65,7 +65,8 @@ impl Canary {
 pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
     let canary = |value: &str| Canary { name: format!("what {name} holds"), value: value.to_owned() };
     match name {
-        "username" | "ca.crt" => Vec::new(),
+        "username" | "ca.crt" | "tls.crt" => Vec::new(),
+        "tls.key" => content.lines().filter(|line| !line.starts_with("-----")).map(canary).collect(),
         "password" | "token" | "bearerToken" => vec![canary(content)],
         "config.json" | ".dockerconfigjson" => {
             let config: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
