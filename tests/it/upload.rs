@@ -311,6 +311,29 @@ fn a_whole_archive_that_is_refused_is_the_end_of_the_run_and_its_sender_knows_wh
     waiting.finish().failed(25, "SourceRefused", "fetch");
 }
 
+/// Memory is flat whatever comes, and a sender that waits to be asked is asked once it may send.
+#[test]
+fn a_large_body_is_asked_for_and_never_held() {
+    promise!(8);
+    let (path, _) = archive(128 << 20);
+    let waiting = Waiting::start(listening(&[]));
+    let size = fs::metadata(&path).unwrap().len();
+    let expect = format!("Content-Length: {size}\r\nExpect: 100-continue");
+    let mut stream = waiting.raw();
+    stream.write_all(waiting.head(&expect).replace("Bearer t", "Bearer x").as_bytes()).unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 401"), "nobody is asked for a body who may not send one");
+    let mut stream = waiting.raw();
+    stream.write_all(waiting.head(&expect).as_bytes()).unwrap();
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    std::io::copy(&mut fs::File::open(&path).unwrap(), &mut stream).unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 201"));
+    let run = waiting.finish().ok();
+    assert!(run.rss_kib > 0 && run.rss_kib <= 48 << 10, "{} KiB", run.rss_kib);
+    fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_second_upload_while_one_is_under_way_is_turned_away() {
     let (path, bytes) = archive(50_000);

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -130,30 +131,40 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, desk: Arc<At>) {
 }
 
 async fn answer(request: Request<Incoming>, desk: &At, uploads: &AtomicBool) -> Answer {
-    let path = request.uri().path();
+    let (head, body) = request.into_parts();
+    if let Err(refused) = judge(&head, desk).await {
+        unread(&head.headers, body);
+        return refused;
+    }
+    uploads.store(true, Ordering::Relaxed);
+    let answer = upload(&head.headers, body, &desk.counter).await;
+    uploads.store(false, Ordering::Relaxed);
+    answer
+}
+
+/// The answer to everything that is no authorised upload.
+async fn judge(head: &Parts, desk: &At) -> Result<(), Answer> {
+    let path = head.uri.path();
     let allowed = match path {
         "/readyz" => Method::GET,
         path if PATHS.contains(&path) => Method::PUT,
-        _ => return said(StatusCode::NOT_FOUND, &json!({"error": {"message": "there are /source and /readyz"}})),
+        _ => return Err(said(StatusCode::NOT_FOUND, &json!({"error": {"message": "there are /source and /readyz"}}))),
     };
-    if request.method() != allowed {
+    if head.method != allowed {
         let mut answer = said(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": {"message": format!("there is {allowed} {path}")}}));
         answer.headers_mut().extend(allowed.as_str().parse().ok().map(|allowed| (ALLOW, allowed)));
-        return answer;
+        return Err(answer);
     }
     if allowed == Method::GET {
         let ready = desk.counter.is_waiting();
-        return said(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &json!({"waiting": ready}));
+        return Err(said(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &json!({"waiting": ready})));
     }
-    if !desk.token.is(bearer(request.headers())).await {
+    if !desk.token.is(bearer(&head.headers)).await {
         let mut answer = said(StatusCode::UNAUTHORIZED, &json!({"error": {"message": "the bearer token is missing or wrong"}}));
         answer.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
-        return answer;
+        return Err(answer);
     }
-    uploads.store(true, Ordering::Relaxed);
-    let answer = upload(request, &desk.counter).await;
-    uploads.store(false, Ordering::Relaxed);
-    answer
+    Ok(())
 }
 
 /// The one token of the one `Authorization` (RFC 6750, section 2.1).
@@ -163,21 +174,26 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (fields.next().is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
 }
 
-async fn upload(request: Request<Incoming>, counter: &Arc<Counter>) -> Answer {
-    let (head, mut body) = request.into_parts();
-    let (promised, total) = match framing(&head.headers) {
+async fn upload(headers: &HeaderMap, mut body: Incoming, counter: &Arc<Counter>) -> Answer {
+    let (promised, total) = match framing(headers) {
         Ok(framing) => framing,
-        Err((status, rule)) => return said(status, &json!({"error": {"message": rule}})),
+        Err((status, rule)) => {
+            unread(headers, body);
+            return said(status, &json!({"error": {"message": rule}}));
+        }
     };
     let Some(sender) = counter.begin(Framing::Http, total).await else {
-        drain(body);
+        unread(headers, body);
         return refused(StatusCode::CONFLICT, &Refusal::taken());
     };
-    let verdict = match total {
-        Some(total) if total > counter.options.bytes => sender.end(Ending::TooLarge(total)).await,
-        _ => take(&mut body, sender, promised, counter.options.idle).await,
+    let verdict = if let Some(total) = total.filter(|total| *total > counter.options.bytes) {
+        unread(headers, body);
+        sender.end(Ending::TooLarge(total)).await
+    } else {
+        let verdict = take(&mut body, sender, promised, counter.options.idle).await;
+        drain(body);
+        verdict
     };
-    drain(body);
     match verdict {
         Some(Verdict::Taken(receipt)) => said(StatusCode::CREATED, &json!(receipt)),
         Some(Verdict::Refused(refusal)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
@@ -222,6 +238,13 @@ async fn take(body: &mut Incoming, sender: Sender, mut promised: Promised, idle:
         if !sender.piece(data).await {
             return sender.verdict().await;
         }
+    }
+}
+
+/// A body that nobody asked for. To read it would be to ask a sender for it that waits to be asked.
+fn unread(headers: &HeaderMap, body: Incoming) {
+    if !headers.contains_key(EXPECT) {
+        drain(body);
     }
 }
 

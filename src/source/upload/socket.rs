@@ -22,6 +22,9 @@ use super::{Refusal, SocketOptions, UploadError};
 /// The socket's name in a workspace.
 pub const NAME: &str = "podwright-receive.sock";
 
+/// Bytes of a path that somebody can connect to: `sun_path` of unix(7), without its NUL.
+const PATH_BYTES: usize = 107;
+
 /// For the greeting, and for an answer to be read.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,9 @@ impl Drop for Place {
 pub fn bind(wanted: &SocketOptions) -> Result<(UnixListener, Place), UploadError> {
     let failed = |cause| UploadError::Socket { path: wanted.path.clone(), cause };
     let taken = |rule| UploadError::SocketTaken { path: wanted.path.clone(), rule };
+    if wanted.path.as_os_str().len() > PATH_BYTES {
+        return Err(taken("its path is longer than the 107 bytes of a socket's"));
+    }
     match fs::symlink_metadata(&wanted.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
