@@ -1,7 +1,7 @@
 //! The command line: arguments in, a command out; and what is said to people on the way.
 //!
 //! It parses and validates only. The commands that need no run (`plan`, `schema`, `version`) are answered here; nothing here
-//! fetches, builds or pushes.
+//! fetches, builds or pushes; `receive` hands its standard input to the agent that does.
 
 mod args;
 mod context;

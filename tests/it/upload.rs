@@ -309,6 +309,11 @@ fn a_whole_archive_that_is_refused_is_the_end_of_the_run_and_its_sender_knows_wh
     let (status, refusal) = waiting.put(&["-T", text(&junk)]);
     assert_eq!((status, refusal["error"]["reason"].as_str()), (422, Some("SourceRefused")), "{refusal}");
     waiting.finish().failed(25, "SourceRefused", "fetch");
+    // And where it is the pod that cannot.
+    let waiting = Waiting::start(listening(&[]).workspace(Workspace::Small("1m")));
+    let (status, refusal) = waiting.put(&["-T", text(&archive(4 << 20).0)]);
+    assert_eq!((status, refusal["error"]["reason"].as_str()), (507, Some("WorkspaceFull")), "{refusal}");
+    waiting.finish().failed(27, "WorkspaceFull", "fetch");
 }
 
 /// Memory is flat whatever comes, and a sender that waits to be asked is asked once it may send.

@@ -30,6 +30,7 @@ use super::desk::{Counter, Ending, Framing, Sender, Verdict};
 use super::digests::Promised;
 use super::token::Token;
 use super::{HttpOptions, Refusal, UploadError, tls};
+use crate::model::Reason;
 
 /// For a TLS handshake, and for the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
@@ -196,11 +197,20 @@ async fn upload(headers: &HeaderMap, mut body: Incoming, counter: &Arc<Counter>)
     };
     match verdict {
         Some(Verdict::Taken(receipt)) => said(StatusCode::CREATED, &json!(receipt)),
-        Some(Verdict::Refused(refusal)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
+        Some(Verdict::Refused(refusal)) => refused(blame(&refusal), &refusal),
         Some(Verdict::TooLarge(refusal)) => refused(StatusCode::PAYLOAD_TOO_LARGE, &refusal),
         Some(Verdict::Corrupt(refusal)) => refused(StatusCode::BAD_REQUEST, &refusal),
         Some(Verdict::Silent(refusal)) => refused(StatusCode::REQUEST_TIMEOUT, &refusal),
         None => said(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": {"message": "the agent has ended"}})),
+    }
+}
+
+/// Who is to blame for an archive that came whole: most often it is the archive.
+fn blame(refusal: &Refusal) -> StatusCode {
+    match Reason::all().find(|reason| reason.code() == refusal.exit_code) {
+        Some(Reason::WorkspaceFull) => StatusCode::INSUFFICIENT_STORAGE,
+        Some(reason) if reason.fault() == "system" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 

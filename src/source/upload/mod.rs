@@ -110,7 +110,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn of(error: &dyn Classified) -> Self {
-        // A sender is no reader of this pod's files: where the workspace is, and why it failed, stays in the agent's own events.
+        // The causes stay in the agent's own events: they are of this pod's files.
         Self { hint: error.hint(), ..Self::plain(error.reason(), error.to_string()) }
     }
 
