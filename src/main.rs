@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         Err(usage) => return complain(&Failure::new(Phase::Prepare, &usage)),
     };
     match (cli::answer(&command, &Env, &mut io::stdin()), command) {
-        (None, Command::Build(invocation)) => build(&invocation, begun),
+        (None, Command::Build(invocation) | Command::Fetch(invocation)) => build(&invocation, begun),
+        (None, Command::Receive(wanted)) => ExitCode::from(cli::receive::run(wanted)),
         (Some(Err(failure)), _) => complain(&failure),
         (Some(Ok(text)), _) => {
             render::say(&text);

@@ -74,9 +74,25 @@ fn the_jobs_request_is_one_and_its_retries_are_the_tables() {
 }
 
 #[test]
+fn the_two_containers_share_one_good_request() {
+    let job: Value = serde_saphyr::from_str(&document("deploy/kubernetes-init.yaml")).unwrap();
+    let pod = &job["spec"]["template"]["spec"];
+    let (fetch, build) = (&pod["initContainers"][0], &pod["containers"][0]);
+    assert_eq!(fetch["env"], build["env"]);
+    is_a_good_request(build["env"][0]["value"].as_str().unwrap());
+    let mounts = |container: &Value| container["volumeMounts"].as_array().unwrap().iter().map(|m| m["name"].clone()).collect::<Vec<_>>();
+    assert!(!mounts(fetch).contains(&json!("docker")) && !mounts(build).contains(&json!("git")), "each has what it needs");
+    // The directory that one writes is the one the other reads, and each is a command line that is understood.
+    assert_eq!(fetch["args"][2], build["args"][2]);
+    assert_eq!((&fetch["args"][0], &build["args"][0], &build["args"][1]), (&json!("fetch"), &json!("build"), &json!("--prepared")));
+}
+
+#[test]
 fn the_files_the_readme_names_are_there() {
     let readme = document("README.md");
-    for file in ["images/demo.sh", "tests/run.sh", "deploy/kubernetes-job.yaml", "tests/bench.sh"] {
+    for file in
+        ["images/demo.sh", "tests/run.sh", "deploy/kubernetes-job.yaml", "deploy/kubernetes-init.yaml", "docs/upload.md", "tests/bench.sh"]
+    {
         assert!(readme.contains(file), "{file} is not in the README");
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file} is not there");
     }

@@ -25,6 +25,11 @@ pub enum Sub {
     /// The whole job: fetch, build, push, report. What a pod runs; also without the word `build`
     #[command(after_help = super::help::brief(EXAMPLE))]
     Build(Box<BuildArgs>),
+    /// The source alone, for an init container without the Docker socket: writes context.tar and source.json
+    #[command(after_help = super::help::fetching())]
+    Fetch(Box<FetchArgs>),
+    /// Hand the archive on standard input to the agent that waits in this pod: kubectl exec -i POD -- podwright receive
+    Receive(ReceiveArgs),
     /// Print the resolved, redacted request and what would be done; touches nothing
     #[command(after_help = super::help::brief(EXAMPLE))]
     Plan(Box<BuildArgs>),
@@ -76,6 +81,32 @@ pub struct BuildArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// The directory that is written to; a build takes it by --prepared
+    #[arg(long, value_name = "DIR")]
+    output: String,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReceiveArgs {
+    /// The agent's socket [default: podwright-receive.sock in the workspace]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<std::path::PathBuf>,
+    /// What standard input must hash to, so that a cut one is none
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+    /// The bytes it must have
+    #[arg(long, value_name = "N")]
+    pub bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 struct SourceArgs {
     /// A directory, an archive, `-`, or a URL ending in .git or .tar.gz; else use the flags
@@ -105,6 +136,24 @@ struct SourceArgs {
     /// A tar, plain or compressed, or a zip: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,
+    /// Wait for an upload: PUT /source at this address
+    #[arg(long, value_name = "IP:PORT")]
+    upload_listen: Option<String>,
+    /// The file with the upload's bearer token
+    #[arg(long, value_name = "FILE")]
+    upload_token_file: Option<String>,
+    /// The certificate to show to whoever uploads
+    #[arg(long, value_name = "FILE")]
+    upload_certificate: Option<String>,
+    /// Its key
+    #[arg(long, value_name = "FILE")]
+    upload_key: Option<String>,
+    /// A directory with token, tls.crt and tls.key
+    #[arg(long, value_name = "DIR")]
+    upload_secret: Option<String>,
+    /// Wait for podwright receive, at this socket or in the workspace
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    upload_socket: Option<String>,
     /// The archive's digest, by SHA-256
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
@@ -123,6 +172,9 @@ struct SourceArgs {
     /// A directory mounted into this pod
     #[arg(long, value_name = "DIR", group = "where")]
     directory: Option<String>,
+    /// A directory that podwright fetch --output wrote
+    #[arg(long, value_name = "DIR", group = "where")]
+    prepared: Option<String>,
     /// The directory of the source that is the context
     #[arg(long, value_name = "PATH")]
     subdir: Option<String>,
@@ -233,6 +285,12 @@ struct RunArgs {
     /// Decompressed bytes per compressed byte
     #[arg(long, value_name = "N")]
     limit_compression_ratio: Option<u64>,
+    /// How long an upload is waited for [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    limit_upload_first_byte: Option<String>,
+    /// The longest silence within an upload [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    limit_upload_idle: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,13 @@ pub fn brief(example: &str) -> String {
     )
 }
 
+/// For `podwright fetch --help`.
+pub fn fetching() -> &'static str {
+    "Example:\n  podwright fetch --git https://git.example.com/team/web.git --output /prepared   # in an init container\n  \
+     podwright build --prepared /prepared -d registry.example.com/team/web:1.2       # beside the socket\n\n\
+     It takes the request, flags and variables of a build; what they say of building and pushing is not looked at."
+}
+
 /// For `podwright build --help`.
 pub fn whole(example: &str) -> String {
     format!("{example}\n\n{}\n{}", variables(), exit_codes())

@@ -1,13 +1,14 @@
 //! The command line: arguments in, a command out; and what is said to people on the way.
 //!
 //! It parses and validates only. The commands that need no run (`plan`, `schema`, `version`) are answered here; nothing here
-//! fetches, builds or pushes.
+//! fetches, builds or pushes; `receive` hands its standard input to the agent that does.
 
 mod args;
 mod context;
 mod help;
 pub mod logging;
 mod plan;
+pub mod receive;
 pub mod render;
 mod schema;
 mod usage;
@@ -24,12 +25,15 @@ pub use args::{Progress, SchemaOf};
 
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::model::{Classified, Failure, Phase, Reason};
+use crate::source::upload::HandOver;
 use crate::support::redact::Redactor;
 
 /// What was asked for.
 #[derive(Debug)]
 pub enum Command {
     Build(Box<Invocation>),
+    Fetch(Box<Invocation>),
+    Receive(HandOver),
     Plan(Box<Invocation>),
     Schema(SchemaOf),
     Version {
@@ -39,7 +43,7 @@ pub enum Command {
     Help(String),
 }
 
-/// A build as the command line asks for it.
+/// A build, or a fetch alone, as the command line asks for it.
 #[derive(Debug, Default)]
 pub struct Invocation {
     pub overrides: Overrides,
@@ -83,16 +87,21 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Environment) ->
     };
     Ok(match cli.command {
         Sub::Build(args) => Command::Build(invocation(*args, env)?),
+        Sub::Fetch(args) => {
+            let progress = args.progress();
+            Command::Fetch(rendered(args.overrides()?, progress, env)?)
+        }
+        Sub::Receive(args) => Command::Receive(receive::resolve(args, env)?),
         Sub::Plan(args) => Command::Plan(invocation(*args, env)?),
         Sub::Schema { of } => Command::Schema(of),
         Sub::Version { json } => Command::Version { json },
     })
 }
 
-/// The answer to a command that needs no run; `None` for `build`. Ends in a line end.
+/// The answer to a command that needs no run; `None` for `build`, `fetch` and `receive`. Ends in a line end.
 pub fn answer(command: &Command, env: &dyn Environment, stdin: &mut dyn Read) -> Option<Result<String, Failure>> {
     Some(match command {
-        Command::Build(_) => return None,
+        Command::Build(_) | Command::Fetch(_) | Command::Receive(_) => return None,
         Command::Plan(invocation) => config::load(&invocation.overrides, env, stdin)
             .map(|settings| masked(&settings, &lines(&plan::of(&settings))))
             .map_err(|rejected| Failure::new(Phase::Prepare, &rejected.error)),
@@ -134,12 +143,18 @@ fn answered_by_clap(error: &clap::Error) -> Result<Command, UsageError> {
 }
 
 fn invocation(args: BuildArgs, env: &dyn Environment) -> Result<Box<Invocation>, UsageError> {
-    let progress = match args.progress() {
+    let progress = args.progress();
+    rendered(args.overrides(env)?, progress, env)
+}
+
+/// With how its progress is to be shown.
+fn rendered(overrides: Overrides, progress: Option<Progress>, env: &dyn Environment) -> Result<Box<Invocation>, UsageError> {
+    let progress = match progress {
         Some(progress) => progress,
         None => progress_of(env)?,
     };
     let colour = env.get("NO_COLOR").is_none_or(|value| value.is_empty());
-    Ok(Box::new(Invocation { overrides: args.overrides(env)?, progress, colour }))
+    Ok(Box::new(Invocation { overrides, progress, colour }))
 }
 
 fn progress_of(env: &dyn Environment) -> Result<Progress, UsageError> {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
-use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, Verify};
+use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, UploadFrom, UploadSocket, Verify};
 use crate::config::units::written;
 use crate::model::{CommitId, Digest, GitRef, TreePath, UrlCredential};
 use crate::report::DEFAULT_TERMINATION_MESSAGE;
@@ -85,6 +85,7 @@ fn source(settings: &Settings) -> Value {
                 }
                 ArchiveFrom::Path(path) => json!({"path": path}),
                 ArchiveFrom::Stdin => json!({"stdin": true}),
+                ArchiveFrom::Upload(upload) => json!({"upload": uploading(upload)}),
             };
             fields["sha256"] = json!(archive.sha256.as_ref().map(Digest::hex));
             fields["sha512"] = json!(archive.sha512.as_ref().map(Digest::hex));
@@ -95,6 +96,7 @@ fn source(settings: &Settings) -> Value {
             json!({"archive": fields})
         }
         SourceKind::Directory(directory) => json!({"directory": {"path": directory.path, "subdir": directory.subdir.display()}}),
+        SourceKind::Prepared(path) => json!({"prepared": path}),
         SourceKind::Empty => json!({}),
     };
     source["dockerfile"] = json!(settings.source.dockerfile);
@@ -109,9 +111,11 @@ fn would(settings: &Settings) -> Vec<String> {
         SourceKind::Archive(archive) => match &archive.from {
             ArchiveFrom::Url { address, .. } => format!("fetch the archive {}", address.shown()),
             ArchiveFrom::Path(path) => format!("read the archive {}", path.display()),
+            ArchiveFrom::Upload(upload) => format!("wait for an archive {}", places(upload)),
             ArchiveFrom::Stdin => "read an archive from standard input".into(),
         },
         SourceKind::Directory(directory) => format!("read the directory {}", directory.path.display()),
+        SourceKind::Prepared(path) => format!("read the prepared source in {}", path.display()),
         SourceKind::Empty => "take an empty context".into(),
     });
     let dockerfile = match settings.source.dockerfile {
@@ -140,6 +144,30 @@ fn would(settings: &Settings) -> Vec<String> {
     let file = settings.result.file.as_ref().map(|path| format!("write the result to {}", path.display()));
     steps.extend(file);
     steps
+}
+
+fn uploading(upload: &UploadFrom) -> Value {
+    let http = upload.http.as_ref();
+    let tls = http.and_then(|http| http.tls.as_ref());
+    without_nulls(json!({
+        "listen": http.map(|http| http.listen.to_string()),
+        "tokenFile": http.map(|http| &http.token),
+        "certificate": tls.map(|(certificate, _)| certificate),
+        "key": tls.map(|(_, key)| key),
+        "socket": upload.socket.as_ref().map(|socket| match socket {
+            UploadSocket::Workspace => json!(true),
+            UploadSocket::At(path) => json!(path),
+        }),
+    }))
+}
+
+fn places(upload: &UploadFrom) -> String {
+    let http = upload.http.as_ref().map(|http| {
+        let scheme = if http.tls.is_some() { "https" } else { "plain http" };
+        format!("by {scheme} at {}", http.listen)
+    });
+    let socket = upload.socket.as_ref().map(|_| "from podwright receive".to_owned());
+    http.into_iter().chain(socket).collect::<Vec<_>>().join(", or ")
 }
 
 fn revision(git: &GitSource) -> String {

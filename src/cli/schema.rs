@@ -11,11 +11,12 @@ use crate::model::Phase;
 use crate::model::result::{Document, SCHEMA};
 
 /// The names of the events, in the order of `Event`'s variants (a test holds them against it).
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 22] = [
     "run.started",
     "run.heartbeat",
     "phase.started",
     "phase.finished",
+    "source.waiting",
     "source.progress",
     "source.resolved",
     "context.sent",

@@ -54,12 +54,19 @@ pub const FIELDS: &[Field] = &[
     secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
     field("source.archive.path", "archive", "SOURCE_ARCHIVE_PATH", Text),
     field("source.archive.stdin", "archive", "SOURCE_ARCHIVE_STDIN", Switch),
+    field("source.archive.upload.listen", "upload-listen", "SOURCE_ARCHIVE_UPLOAD_LISTEN", Text),
+    field("source.archive.upload.tokenFile", "upload-token-file", "SOURCE_ARCHIVE_UPLOAD_TOKEN_FILE", Text),
+    field("source.archive.upload.certificate", "upload-certificate", "SOURCE_ARCHIVE_UPLOAD_CERTIFICATE", Text),
+    field("source.archive.upload.key", "upload-key", "SOURCE_ARCHIVE_UPLOAD_KEY", Text),
+    field("source.archive.upload.secret", "upload-secret", "SOURCE_ARCHIVE_UPLOAD_SECRET", Text),
+    field("source.archive.upload.socket", "upload-socket", "SOURCE_ARCHIVE_UPLOAD_SOCKET", Text),
     field("source.archive.sha256", "sha256", "SOURCE_ARCHIVE_SHA256", Text),
     field("source.archive.sha512", "sha512", "SOURCE_ARCHIVE_SHA512", Text),
     field("source.archive.format", "archive-format", "SOURCE_ARCHIVE_FORMAT", Text),
     field("source.archive.name", "archive-name", "SOURCE_ARCHIVE_NAME", Text),
     field("source.archive.stripComponents", "strip-components", "SOURCE_ARCHIVE_STRIP_COMPONENTS", Number),
     field("source.directory.path", "directory", "SOURCE_DIRECTORY", Text),
+    field("source.prepared", "prepared", "SOURCE_PREPARED", Text),
     field("source.*.subdir", "subdir", "SOURCE_SUBDIR", Text),
     field("source.*.secret", "source-secret", "SOURCE_SECRET", Text),
     secret("source.dockerfile", "inline-dockerfile", "SOURCE_DOCKERFILE", Text),
@@ -88,6 +95,8 @@ pub const FIELDS: &[Field] = &[
     field("limits.compressionRatio", "limit-compression-ratio", "LIMITS_COMPRESSION_RATIO", Number),
     field("limits.submodules", "limit-submodules", "LIMITS_SUBMODULES", Number),
     field("limits.submoduleDepth", "limit-submodule-depth", "LIMITS_SUBMODULE_DEPTH", Number),
+    field("limits.uploadFirstByte", "limit-upload-first-byte", "LIMITS_UPLOAD_FIRST_BYTE", Text),
+    field("limits.uploadIdle", "limit-upload-idle", "LIMITS_UPLOAD_IDLE", Text),
     field("deadline", "deadline", "DEADLINE", Text),
 ];
 
@@ -99,9 +108,7 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
     "source.git.lfs",
-    "source.archive.upload",
     "source.artifact",
-    "source.prepared",
     "build.cacheFrom",
     "build.secrets",
     "build.ssh",

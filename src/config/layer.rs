@@ -51,12 +51,15 @@ fn names_a_source(path: &str, value: &Value) -> bool {
 }
 
 /// What names a source, and so replaces a weaker layer's.
-const SOURCES: [(&str, &str, &str); 5] = [
+const SOURCES: [(&str, &str, &str); 8] = [
     ("source.git.url", "git", "url"),
     ("source.archive.url", "archive", "url"),
     ("source.archive.path", "archive", "path"),
     (STDIN, "archive", "stdin"),
+    ("source.archive.upload.listen", "archive", "upload"),
+    ("source.archive.upload.socket", "archive", "upload"),
     ("source.directory.path", "directory", "path"),
+    ("source.prepared", "prepared", ""),
 ];
 
 impl Merged {
@@ -107,7 +110,9 @@ impl Merged {
         }
         source.retain(|kind, _| kind == "dockerfile" || named.iter().any(|(_, named, _)| kind == named));
         if let Some(archive) = source.get_mut("archive").and_then(Value::as_object_mut) {
-            archive.retain(|name, _| !["url", "path", "stdin"].contains(&name.as_str()));
+            // Of an upload what another layer says of it stays: where its token is, and its certificate.
+            let upload = named.iter().any(|(.., field)| *field == "upload");
+            archive.retain(|name, _| !["url", "path", "stdin", "upload"].contains(&name.as_str()) || (upload && name == "upload"));
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Overrides {
     pub request: Option<String>,
     /// The fields that flags set.
     pub layer: Layer,
+    /// `--output`: only the source is fetched, into this directory.
+    pub output: Option<String>,
     /// `--allow`, each as it was written.
     pub allow: Vec<String>,
     /// `--allow-path`, each as it was written.
@@ -93,7 +95,7 @@ pub fn load(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
         merged.settle()?;
         check_network(&merged.document, &policy)?;
         check::check(&merged.document, &schema)?;
-        let settings = resolve::resolve(merged, policy, Ambient::read(env)?)?;
+        let settings = resolve::resolve(merged, overrides.output.as_deref(), policy, Ambient::read(env)?)?;
         if settings.reads_stdin() && overrides.request.as_deref() == Some("-") {
             let fix = "put the request into a file or into PODWRIGHT_REQUEST";
             return Err(ConfigError::invalid("source.archive.stdin", "is wanted, but standard input was the request", fix));

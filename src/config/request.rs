@@ -40,13 +40,15 @@ pub enum ApiVersion {
     V1,
 }
 
-/// Exactly one of `git`, `archive` and `directory`. An inline Dockerfile may be added to any, or stand alone.
+/// Exactly one of `git`, `archive`, `directory` and `prepared`. An inline Dockerfile may be added to any, or stand alone.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     pub git: Option<Git>,
     pub archive: Option<Archive>,
     pub directory: Option<Directory>,
+    /// A directory that `podwright fetch --output` wrote, in another container of this pod.
+    pub prepared: Option<String>,
     /// The text of a Dockerfile; takes the place of the file. Alone, the context is empty.
     pub dockerfile: Option<String>,
 }
@@ -77,7 +79,7 @@ pub struct Git {
     pub secret: Option<String>,
 }
 
-/// Exactly one of `url`, `path` and `stdin`.
+/// Exactly one of `url`, `path`, `stdin` and `upload`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Archive {
@@ -86,6 +88,8 @@ pub struct Archive {
     pub path: Option<String>,
     /// The archive comes on standard input.
     pub stdin: Option<bool>,
+    /// The archive is brought to the waiting agent.
+    pub upload: Option<Upload>,
     /// 64 hexadecimal digits, of the archive as it is stored; checked before a byte reaches the daemon.
     pub sha256: Option<String>,
     /// 128 hexadecimal digits, of the same.
@@ -102,6 +106,31 @@ pub struct Archive {
     pub subdir: Option<String>,
     /// For `url`: a directory with `username` and `password`, `token` or `ca.crt`.
     pub secret: Option<String>,
+}
+
+/// Where an upload is waited for: at `listen`, at `socket`, or at both.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upload {
+    /// `IP:PORT`: `PUT /source` is taken there. Plain http, but on loopback, where the operator allows `plain-http`.
+    pub listen: Option<String>,
+    /// A file with the bearer token: at least 16 random bytes, as text.
+    pub token_file: Option<String>,
+    /// A file with the certificate to show, PEM; with `key`.
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+    /// A directory with `token`, `tls.crt` and `tls.key`, in place of the three files.
+    pub secret: Option<String>,
+    /// The unix socket for `podwright receive`: its path, or `true` for `podwright-receive.sock` in the workspace.
+    pub socket: Option<UploadSocket>,
+}
+
+/// `true`, or a path.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UploadSocket {
+    On(bool),
+    Path(String),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -258,6 +287,10 @@ pub struct LimitsDoc {
     pub submodules: Option<u64>,
     /// How deep submodules may lie in submodules; 1 is those of the source alone.
     pub submodule_depth: Option<u64>,
+    /// How long an upload is waited for; `10m` by default.
+    pub upload_first_byte: Option<String>,
+    /// The longest silence within an upload; `1m` by default.
+    pub upload_idle: Option<String>,
 }
 
 /// A number of bytes, or one with a unit.

@@ -2,6 +2,7 @@
 //!
 //! Secrets are here as paths, but for those that came inside a URL or a variable: these are `SecretString`s.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     /// The one writable directory, or those of which the first writable one is taken.
     pub workspace: Vec<PathBuf>,
     pub result: ResultSinks,
+    /// Where `podwright fetch` leaves the source; `None` for a build.
+    pub output: Option<PathBuf>,
     pub limits: Limits,
     /// An hour where the request says none: no run waits for ever.
     pub deadline: Duration,
@@ -54,6 +57,8 @@ pub enum SourceKind {
     Git(GitSource),
     Archive(ArchiveSource),
     Directory(DirectorySource),
+    /// What `podwright fetch` left here: its directory, resolved.
+    Prepared(PathBuf),
     /// An inline Dockerfile alone: the context is empty.
     Empty,
 }
@@ -103,6 +108,30 @@ pub enum ArchiveFrom {
     /// Resolved: no link is on the way.
     Path(PathBuf),
     Stdin,
+    Upload(UploadFrom),
+}
+
+/// At least one of the two.
+#[derive(Clone, Debug)]
+pub struct UploadFrom {
+    pub http: Option<UploadHttp>,
+    pub socket: Option<UploadSocket>,
+}
+
+#[derive(Clone, Debug)]
+pub struct UploadHttp {
+    pub listen: SocketAddr,
+    /// The file with the bearer token.
+    pub token: PathBuf,
+    /// The files with the certificate and its key; with neither, plain http.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UploadSocket {
+    /// Under its usual name in the workspace.
+    Workspace,
+    At(PathBuf),
 }
 
 #[derive(Clone, Debug)]

@@ -22,6 +22,8 @@ pub struct TarWriter<'a> {
     first_names: FirstNames,
     /// What a body goes through.
     piece: Vec<u8>,
+    /// Whether times are written to the nanosecond.
+    whole_times: bool,
 }
 
 impl<'a> TarWriter<'a> {
@@ -31,7 +33,14 @@ impl<'a> TarWriter<'a> {
             sent: ContextSent::default(),
             first_names: FirstNames::default(),
             piece: vec![0; PIECE],
+            whole_times: false,
         }
+    }
+
+    /// With times as exact as the source has them, for a reader of our own: a daemon must see one tar whatever a source's
+    /// sub-second parts are.
+    pub fn with_whole_times(out: &'a mut dyn Write) -> Self {
+        Self { whole_times: true, ..Self::new(out) }
     }
 
     /// One entry, with its body from the source.
@@ -84,15 +93,30 @@ impl<'a> TarWriter<'a> {
         header.set_gid(0);
         header.set_size(size);
         header.set_mtime(u64::try_from(entry.modified.seconds).unwrap_or_default());
-        let written =
-            self.long(tar::EntryType::GNULongLink, link).and_then(|()| self.long(tar::EntryType::GNULongName, name)).and_then(|()| {
-                let old = header.as_old_mut();
-                put(&mut old.name, name);
-                put(&mut old.linkname, link);
-                header.set_cksum();
-                self.out.write_all(header.as_bytes())
-            });
-        written.map_err(|_| TreeError::Abandoned)
+        let old = header.as_old_mut();
+        put(&mut old.name, name);
+        put(&mut old.linkname, link);
+        header.set_cksum();
+        let written = self.time(entry.modified).and_then(|()| self.long(tar::EntryType::GNULongLink, link));
+        let written = written.and_then(|()| self.long(tar::EntryType::GNULongName, name));
+        written.and_then(|()| self.out.write_all(header.as_bytes())).map_err(|_| TreeError::Abandoned)
+    }
+
+    /// What a header has no room for goes before it, as an extended header (POSIX.1-2017, pax, "pax Extended Header").
+    fn time(&mut self, time: Time) -> io::Result<()> {
+        if !self.whole_times || (time.nanos == 0 && time.seconds >= 0) {
+            return Ok(());
+        }
+        // A time before the epoch is written as its distance.
+        let (sign, seconds, nanos) = match (time.seconds, time.nanos) {
+            (seconds, nanos) if seconds >= 0 => ("", seconds.unsigned_abs(), nanos),
+            (seconds, 0) => ("-", seconds.unsigned_abs(), 0),
+            (seconds, nanos) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
+        };
+        let text = format!(" mtime={sign}{seconds}.{nanos:09}\n");
+        // The length counts itself, which has two digits.
+        let record = format!("{}{text}", text.len() + 2);
+        self.extension(tar::EntryType::XHeader, b"././@PaxHeader", record.as_bytes())
     }
 
     /// A name that does not fit its field goes before the entry, as an entry of its own.
@@ -100,19 +124,23 @@ impl<'a> TarWriter<'a> {
         if name.len() <= 100 {
             return Ok(());
         }
-        let mut header = tar::Header::new_gnu();
-        put(&mut header.as_old_mut().name, b"././@LongLink");
+        self.extension(kind, b"././@LongLink", &[name, b"\0"].concat())
+    }
+
+    /// An entry that says something of the next one.
+    fn extension(&mut self, kind: tar::EntryType, name: &[u8], body: &[u8]) -> io::Result<()> {
+        let mut header = if kind == tar::EntryType::XHeader { tar::Header::new_ustar() } else { tar::Header::new_gnu() };
+        put(&mut header.as_old_mut().name, name);
         header.set_entry_type(kind);
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
-        header.set_size(name.len() as u64 + 1);
+        header.set_size(body.len() as u64);
         header.set_cksum();
         self.out.write_all(header.as_bytes())?;
-        self.out.write_all(name)?;
-        self.out.write_all(&[0])?;
-        self.pad(name.len() as u64 + 1)
+        self.out.write_all(body)?;
+        self.pad(body.len() as u64)
     }
 
     fn body(&mut self, path: &TreePath, body: &mut dyn Read, size: u64) -> Result<(), TreeError> {

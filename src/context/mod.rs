@@ -11,7 +11,8 @@ pub mod tree;
 #[cfg(test)]
 mod testing;
 
-use crate::model::tree::TreeError;
+use crate::event::ContextSent;
+use crate::model::tree::{SourceTree, TreeError, Walk};
 use crate::model::{Classified, Reason};
 use crate::support::limits::DOCKERFILE_BYTES;
 use crate::support::patterns::BadPattern;
@@ -41,6 +42,13 @@ pub enum ContextError {
     Syntax { place: String, rule: String },
     #[error("the classic builder would show COPY a Dockerfile that must stay hidden, because the context holds a .dockerignore of its own")]
     ClassicCannotHide,
+}
+
+/// Writes all of a source as one tar, whatever an ignore file says: what `podwright fetch` keeps for a later build.
+pub fn whole(source: &dyn SourceTree, out: &mut dyn std::io::Write) -> Result<ContextSent, TreeError> {
+    let mut tar = canonical_tar::TarWriter::with_whole_times(out);
+    source.walk(&mut |entry| tar.entry(source, &entry).map(|()| Walk::Enter))?;
+    tar.finish(0)
 }
 
 fn beside(found: Option<&str>) -> String {

@@ -40,6 +40,7 @@ pub enum Event {
         phase: Phase,
     },
     PhaseFinished(PhaseFinished),
+    SourceWaiting(SourceWaiting),
     SourceProgress(SourceProgress),
     SourceResolved(Box<Revision>),
     ContextSent(ContextSent),
@@ -87,6 +88,21 @@ pub struct PhaseFinished {
     pub phase: Phase,
     pub outcome: Outcome,
     pub duration_ms: u64,
+}
+
+/// Where an upload can be handed in, and its bounds.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct SourceWaiting {
+    /// Where it is `PUT`, as this pod sees itself; with the port that it really has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The socket that `podwright receive` finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// The most bytes it may have, as it comes.
+    pub max_bytes: u64,
+    pub first_byte_ms: u64,
+    pub idle_ms: u64,
 }
 
 /// Bytes and objects received so far, of a total where the server says one.
@@ -243,6 +259,7 @@ impl Event {
             Self::Heartbeat { .. } => "run.heartbeat",
             Self::PhaseStarted { .. } => "phase.started",
             Self::PhaseFinished(_) => "phase.finished",
+            Self::SourceWaiting(_) => "source.waiting",
             Self::SourceProgress(_) => "source.progress",
             Self::SourceResolved(_) => "source.resolved",
             Self::ContextSent(_) => "context.sent",

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::path::{BadPath, TreePath};
 use super::{Classified, Reason};
@@ -62,8 +62,8 @@ impl Entry {
 }
 
 /// What exactly a source is: for the result, the labels and whoever asks later.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Revision {
     /// `git`, `archive`, `directory`, `dockerfile`.
     pub kind: String,

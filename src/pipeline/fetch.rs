@@ -1,5 +1,6 @@
 //! From what the settings name to a tree that can be read.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::ops::ControlFlow;
@@ -11,6 +12,7 @@ use super::Services;
 use super::access::{Access, AccessError, Token};
 use super::repository::{self, SubmoduleError};
 use super::retry::{Policy, retrying};
+use super::upload;
 use crate::config::Settings;
 use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, SourceKind};
 use crate::event::{Event, SourceProgress};
@@ -20,6 +22,8 @@ use crate::model::{Classified, Reason, TreePath};
 use crate::source::SourceError;
 use crate::source::archive::{self, ArchiveOptions, Asker, Codec, Expected, Format};
 use crate::source::directory::DirectoryTree;
+use crate::source::prepared;
+use crate::source::upload::Inbox;
 
 /// Between two progress events.
 const BEAT: Duration = Duration::from_millis(500);
@@ -60,20 +64,22 @@ type Tree = Arc<dyn SourceTree>;
 
 /// Whether the source needs room in the workspace.
 pub fn needs_workspace(settings: &Settings) -> bool {
-    matches!(settings.source.kind, SourceKind::Git(_) | SourceKind::Archive(_))
+    matches!(settings.source.kind, SourceKind::Git(_) | SourceKind::Archive(_) | SourceKind::Prepared(_))
 }
 
 /// Gets the source. What came over a network and failed in passing is tried again.
-pub async fn source(settings: &Arc<Settings>, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+pub async fn source(settings: &Arc<Settings>, workspace: &Path, inbox: Option<Inbox>, services: &Services) -> Result<Tree, FetchError> {
     let from_network = match &settings.source.kind {
         SourceKind::Git(_) => true,
         SourceKind::Archive(archive) => matches!(archive.from, ArchiveFrom::Url { .. }),
-        SourceKind::Directory(_) | SourceKind::Empty => false,
+        SourceKind::Directory(_) | SourceKind::Prepared(_) | SourceKind::Empty => false,
     };
     let policy = Policy { attempts: if from_network { Policy::SOURCE.attempts } else { 1 }, ..Policy::SOURCE };
+    // An upload is waited for once.
+    let inbox = Cell::new(inbox);
     let once = async |_| {
-        let (settings, services, workspace) = (Arc::clone(settings), services.clone(), workspace.to_owned());
-        tokio::task::spawn_blocking(move || read(&settings, &workspace, &services)).await.unwrap_or(Err(FetchError::Thread))
+        let (settings, services, workspace, inbox) = (Arc::clone(settings), services.clone(), workspace.to_owned(), inbox.take());
+        tokio::task::spawn_blocking(move || read(&settings, &workspace, inbox, &services)).await.unwrap_or(Err(FetchError::Thread))
     };
     let retried = retrying(policy, once, |failed| {
         let message = format!("try {} of {} at the source failed: {}", failed.attempt, failed.of, with_cause(failed.error));
@@ -95,19 +101,31 @@ fn with_cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn read(settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+fn read(settings: &Settings, workspace: &Path, inbox: Option<Inbox>, services: &Services) -> Result<Tree, FetchError> {
     Ok(match &settings.source.kind {
         SourceKind::Git(git) => repository::fetch(git, settings, workspace, services)?,
-        SourceKind::Archive(archive) => from_archive(archive, settings, workspace, services)?,
+        SourceKind::Archive(archive) => from_archive(archive, settings, workspace, inbox, services)?,
         SourceKind::Directory(directory) => {
             let guard = settings.policy.guard();
             Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)
+        }
+        SourceKind::Prepared(dir) => {
+            let mut beat = Beat::new(services);
+            let mut progress = |bytes| beat.on(SourceProgress { bytes, ..SourceProgress::default() });
+            let tree = prepared::open(dir, workspace, &settings.limits, settings.policy.guard(), &mut progress);
+            Arc::new(tree.map_err(SourceError::from)?)
         }
         SourceKind::Empty => Arc::new(MemoryTree::new(Revision { kind: "dockerfile".into(), ..Revision::default() }, Vec::new())),
     })
 }
 
-fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Tree, FetchError> {
+fn from_archive(
+    wanted: &ArchiveSource,
+    settings: &Settings,
+    workspace: &Path,
+    inbox: Option<Inbox>,
+    services: &Services,
+) -> Result<Tree, FetchError> {
     let requested = [&wanted.sha256, &wanted.sha512].into_iter().flatten().cloned();
     let mut options = ArchiveOptions {
         workspace: workspace.to_owned(),
@@ -139,15 +157,15 @@ fn from_archive(wanted: &ArchiveSource, settings: &Settings, workspace: &Path, s
             Box::new(archive::open(path, settings.policy.guard()).map_err(SourceError::from)?)
         }
         ArchiveFrom::Stdin => Box::new(io::stdin().lock()),
+        ArchiveFrom::Upload(_) => {
+            "upload".clone_into(&mut options.identity);
+            let inbox = inbox.ok_or(FetchError::Thread)?;
+            return Ok(Arc::new(upload::take(inbox, &options, services).map_err(SourceError::from)?));
+        }
     };
     let mut beat = Beat::new(services);
-    let tree = archive::receive(reader, &options, &mut |bytes| {
-        if beat.goes_on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() }) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    });
+    let mut progress = |bytes| beat.on(SourceProgress { bytes, total_bytes, ..SourceProgress::default() });
+    let tree = archive::receive(reader, &options, &mut progress);
     Ok(Arc::new(tree.map_err(SourceError::from)?))
 }
 
@@ -166,7 +184,7 @@ fn format_of(named: ArchiveFormat) -> Option<Format> {
 }
 
 /// Says how far it is, not too often, and whether anybody still wants it.
-pub(super) struct Beat<'a> {
+pub struct Beat<'a> {
     services: &'a Services,
     last: Instant,
 }
@@ -174,6 +192,10 @@ pub(super) struct Beat<'a> {
 impl<'a> Beat<'a> {
     pub fn new(services: &'a Services) -> Self {
         Self { services, last: Instant::now() }
+    }
+
+    pub fn on(&mut self, progress: SourceProgress) -> ControlFlow<()> {
+        if self.goes_on(progress) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     pub fn goes_on(&mut self, progress: SourceProgress) -> bool {

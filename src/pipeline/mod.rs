@@ -6,6 +6,7 @@ mod cancel;
 mod draft;
 mod fetch;
 mod labels;
+mod outbox;
 mod preflight;
 mod publish;
 mod push;
@@ -15,6 +16,7 @@ mod repository;
 mod retry;
 mod run;
 mod tidy;
+mod upload;
 
 pub use cancel::Cancel;
 pub use reject::{DEFECT, broken, reject, stopped};

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
+use super::outbox::Outbox;
 use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
 use super::tidy::{Names, PREFIX};
-use super::{build, fetch, publish, registries, retry};
+use super::{build, fetch, publish, registries, retry, upload};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
 use crate::engine::{Built, Engine};
@@ -25,6 +26,7 @@ use crate::model::tree::SourceTree;
 use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Reference};
 use crate::registry::{self, DockerKeychain};
 use crate::report;
+use crate::source::upload::Desk;
 use crate::support::redact::Redactor;
 
 /// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
@@ -51,6 +53,10 @@ struct Site<'a> {
     keychain: Arc<DockerKeychain>,
     engine: Option<Arc<Docker<DockerKeychain>>>,
     workspace: Option<Workspace>,
+    /// Where a fetch alone leaves what it fetched.
+    outbox: Option<Outbox>,
+    /// Where uploads are waited for, and turned away once there was one.
+    desk: Option<Desk>,
     /// The deadline.
     ends: Instant,
 }
@@ -73,6 +79,11 @@ pub async fn run(settings: Arc<Settings>, services: &Services) -> Document {
         told = AssertUnwindSafe(site.tell()).catch_unwind() => Ok(told),
     };
     let told = match end {
+        // What fails once the run is stopped fails for that, whoever hears of it first.
+        Ok(told) if services.cancel.is_cancelled() && !matches!(told, Ok(Ok(()))) => {
+            let cause = services.cancel.cancelled().await;
+            Err(site.stop(cause))
+        }
         Ok(told) => told.unwrap_or_else(|_| Err(Failure::plain(site.draft.phase(), Reason::Internal, DEFECT))),
         Err(cause) => Err(site.stop(cause)),
     };
@@ -90,12 +101,17 @@ impl<'a> Site<'a> {
             settings,
             engine: None,
             workspace: None,
+            outbox: None,
+            desk: None,
         }
     }
 
     /// The story.
     async fn tell(&mut self) -> Result<(), Failure> {
         self.draft.enter(Phase::Prepare);
+        if let Some(output) = self.settings.output.clone() {
+            return self.tell_of_a_fetch(&output).await;
+        }
         let engine = self.prepare().await?;
         self.draft.enter(Phase::Fetch);
         let source = self.fetch().await?;
@@ -104,6 +120,17 @@ impl<'a> Site<'a> {
         self.draft.enter(Phase::Push);
         self.push(&engine, &id).await?;
         self.keep(&engine, &id).await
+    }
+
+    /// The story of a fetch alone: it needs no engine and pushes nothing.
+    async fn tell_of_a_fetch(&mut self, output: &Path) -> Result<(), Failure> {
+        self.claim_workspace()?;
+        let outbox = Outbox::claim(output, &self.services.run).map_err(|error| self.failure(&error))?;
+        let outbox = self.outbox.insert(outbox).clone();
+        self.draft.enter(Phase::Fetch);
+        let source = self.fetch().await?;
+        let filled = outbox.fill(source, self.settings.limits.source_bytes, self.services).await;
+        filled.map_err(|error| self.failure(&error))
     }
 
     async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
@@ -122,11 +149,16 @@ impl<'a> Site<'a> {
         self.draft.engine = Some(engine.info().clone());
         self.engine = Some(Arc::clone(&engine));
         self.check_credentials()?;
+        self.claim_workspace()?;
+        Ok(engine)
+    }
+
+    fn claim_workspace(&mut self) -> Result<(), Failure> {
         // A workspace that the request names must be good, whether or not this source needs it.
         if fetch::needs_workspace(&self.settings) || self.settings.workspace.len() == 1 {
             self.workspace = Some(Workspace::claim(&self.settings.workspace, &self.services.run).map_err(|error| self.failure(&error))?);
         }
-        Ok(engine)
+        Ok(())
     }
 
     /// Credentials, a CA and a proxy that cannot be used are found before anything is fetched, not after the build.
@@ -147,7 +179,14 @@ impl<'a> Site<'a> {
     async fn fetch(&mut self) -> Result<Arc<dyn SourceTree>, Failure> {
         // A source that needs no workspace never looks at it.
         let workspace = self.workspace.as_ref().map_or(Path::new(""), Workspace::path);
-        let source = fetch::source(&self.settings, workspace, self.services).await.map_err(|error| self.failure(&error))?;
+        let inbox = match upload::open(&self.settings, workspace, self.services).await.map_err(|error| self.failure(&error))? {
+            Some((desk, inbox)) => {
+                self.desk = Some(desk);
+                Some(inbox)
+            }
+            None => None,
+        };
+        let source = fetch::source(&self.settings, workspace, inbox, self.services).await.map_err(|error| self.failure(&error))?;
         let revision = source.revision().clone();
         self.services.events.emit(Event::SourceResolved(Box::new(revision.clone())));
         self.draft.source = Some(revision);
@@ -250,6 +289,12 @@ impl<'a> Site<'a> {
         }
         if let Some(engine) = self.engine.take() {
             self.tidy(engine.as_ref(), stopped_in_build).await;
+        }
+        if let Some(desk) = self.desk.take() {
+            desk.close().await;
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.discard();
         }
         drop(self.workspace.take());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));

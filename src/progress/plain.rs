@@ -265,6 +265,11 @@ impl Plain {
             Event::PhaseStarted { phase } => self.phase(text, *phase),
             // The summary has the times, the error says the rest.
             Event::PhaseFinished(_) => {}
+            Event::SourceWaiting(waiting) => {
+                let places = [waiting.url.as_deref(), waiting.socket.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" or ");
+                let line = self.words(&format!("waiting for an upload at {places}"));
+                self.say(text, line);
+            }
             Event::SourceProgress(progress) => self.source_progress(text, progress, stamp.at),
             Event::SourceResolved(revision) => self.source(text, revision),
             Event::ContextSent(sent) => {

@@ -4,8 +4,10 @@ pub mod archive;
 mod body;
 pub mod directory;
 pub mod git;
+pub mod prepared;
 #[cfg(test)]
 mod sample;
+pub mod upload;
 
 use crate::model::{Classified, Reason};
 use crate::net::NetError;
@@ -19,6 +21,10 @@ pub enum SourceError {
     Git(#[from] git::GitError),
     #[error(transparent)]
     Directory(#[from] directory::DirectoryError),
+    #[error(transparent)]
+    Prepared(#[from] prepared::PreparedError),
+    #[error(transparent)]
+    Upload(#[from] upload::UploadError),
 }
 
 impl Classified for SourceError {
@@ -27,6 +33,8 @@ impl Classified for SourceError {
             Self::Archive(error) => error.reason(),
             Self::Git(error) => error.reason(),
             Self::Directory(error) => error.reason(),
+            Self::Prepared(error) => error.reason(),
+            Self::Upload(error) => error.reason(),
         }
     }
 
@@ -35,6 +43,8 @@ impl Classified for SourceError {
             Self::Archive(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
+            Self::Prepared(error) => error.hint(),
+            Self::Upload(error) => error.hint(),
         }
     }
 }

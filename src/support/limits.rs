@@ -1,5 +1,7 @@
 //! Every bound on input, with its name, default and unit. A bound that is hit names itself in the error.
 
+use std::time::Duration;
+
 /// The bounds of one run. Bytes and counts are exact; a run that meets one fails and ships nothing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,17 @@ pub struct Limits {
     pub submodules: u64,
     /// Submodules within submodules: 1 is those of the source alone.
     pub submodule_depth: u64,
+    /// How long an upload is waited for.
+    #[serde(serialize_with = "seconds")]
+    pub upload_first_byte: Duration,
+    /// The longest silence within an upload.
+    #[serde(serialize_with = "seconds")]
+    pub upload_idle: Duration,
+}
+
+/// As a request writes it.
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{}s", duration.as_secs_f64()))
 }
 
 impl Default for Limits {
@@ -27,6 +40,8 @@ impl Default for Limits {
             compression_ratio: 200,
             submodules: 128,
             submodule_depth: 8,
+            upload_first_byte: Duration::from_mins(10),
+            upload_idle: Duration::from_mins(1),
         }
     }
 }
@@ -60,12 +75,15 @@ pub const SOURCE_BYTES: Bound = settable("limits.sourceBytes", "limit-source-byt
 pub const SOURCE_ENTRIES: Bound = settable("limits.sourceEntries", "limit-source-entries");
 pub const OBJECT_BYTES: Bound = settable("limits.objectBytes", "limit-object-bytes");
 pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-compression-ratio");
+pub const UPLOAD_FIRST_BYTE: Bound = settable("limits.uploadFirstByte", "limit-upload-first-byte");
+pub const UPLOAD_IDLE: Bound = settable("limits.uploadIdle", "limit-upload-idle");
 
 pub const SUBMODULES: Bound = settable("limits.submodules", "limit-submodules");
 pub const SUBMODULE_DEPTH: Bound = settable("limits.submoduleDepth", "limit-submodule-depth");
 
 /// All that a request can set.
-pub const SETTABLE: [Bound; 6] = [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO, SUBMODULES, SUBMODULE_DEPTH];
+pub const SETTABLE: [Bound; 8] =
+    [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO, SUBMODULES, SUBMODULE_DEPTH, UPLOAD_FIRST_BYTE, UPLOAD_IDLE];
 
 /// Objects of a pack: commits, trees and tags come on top of the files.
 pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
@@ -109,6 +127,9 @@ pub const DOCKERFILE_BYTES: u64 = 1 << 20;
 
 /// Bytes of an ignore file.
 pub const IGNORE_BYTES: u64 = 1 << 20;
+
+/// Bytes of a prepared source's `source.json`.
+pub const PREPARED_BYTES: u64 = 1 << 20;
 
 /// Bytes of the request document.
 pub const REQUEST_BYTES: u64 = 1 << 20;

@@ -16,7 +16,6 @@ use serde_json::Value;
 /// Rows that no test can or need bring about yet, with why.
 const NOT_SEEN: &[(Reason, &str)] = &[
     (Reason::Internal, "a defect: if a test knew how to cause it, it would be mended"),
-    (Reason::UploadTimeout, "uploads are not built yet"),
     (Reason::OutOfMemory, "limits on a build's memory are not built yet"),
 ];
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::{BuildArgs, BuildFlags, Progress, PushArgs, RunArgs, SourceArgs};
+use super::{BuildArgs, BuildFlags, FetchArgs, Progress, PushArgs, RunArgs, SourceArgs};
 use crate::cli::UsageError;
 use crate::cli::context;
 use crate::config::{Environment, Layer, Overrides};
@@ -22,7 +22,22 @@ impl BuildArgs {
         self.build.fill(&mut layer, env)?;
         self.push.fill(&mut layer);
         let request = self.run.fill(&mut layer);
-        Ok(Overrides { request, layer, allow: self.operator.allow, allow_paths: self.operator.allow_path })
+        Ok(Overrides { request, layer, output: None, allow: self.operator.allow, allow_paths: self.operator.allow_path })
+    }
+}
+
+impl FetchArgs {
+    /// What of it is for the one who renders.
+    pub fn progress(&self) -> Option<Progress> {
+        self.run.progress
+    }
+
+    /// The flags as a layer.
+    pub fn overrides(self) -> Result<Overrides, UsageError> {
+        let mut layer = Layer::default();
+        self.source.fill(&mut layer)?;
+        let request = self.run.fill(&mut layer);
+        Ok(Overrides { request, layer, output: Some(self.output), allow: self.operator.allow, allow_paths: self.operator.allow_path })
     }
 }
 
@@ -43,12 +58,19 @@ impl SourceArgs {
         layer.maybe("source.git.secrets", pairs(&self.git_secret, "--git-secret", whole)?);
         layer.maybe("source.git.history", self.history);
         layer.maybe("source.git.keepGitDir", self.keep_git_dir);
+        layer.maybe("source.archive.upload.listen", self.upload_listen);
+        layer.maybe("source.archive.upload.tokenFile", self.upload_token_file);
+        layer.maybe("source.archive.upload.certificate", self.upload_certificate);
+        layer.maybe("source.archive.upload.key", self.upload_key);
+        layer.maybe("source.archive.upload.secret", self.upload_secret);
+        layer.maybe("source.archive.upload.socket", self.upload_socket);
         layer.maybe("source.archive.sha256", self.sha256);
         layer.maybe("source.archive.sha512", self.sha512);
         layer.maybe("source.archive.name", self.archive_name);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
         layer.maybe("source.directory.path", self.directory);
+        layer.maybe("source.prepared", self.prepared);
         layer.maybe("source.*.subdir", self.subdir);
         layer.maybe("source.*.secret", self.source_secret);
         layer.maybe("source.dockerfile", self.inline_dockerfile);
@@ -99,6 +121,8 @@ impl RunArgs {
         layer.maybe("limits.submoduleDepth", self.limit_submodule_depth);
         layer.maybe("limits.objectBytes", self.limit_object_bytes);
         layer.maybe("limits.compressionRatio", self.limit_compression_ratio);
+        layer.maybe("limits.uploadFirstByte", self.limit_upload_first_byte);
+        layer.maybe("limits.uploadIdle", self.limit_upload_idle);
         self.request
     }
 }

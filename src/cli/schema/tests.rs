@@ -66,6 +66,7 @@ fn samples() -> Vec<Event> {
         Event::Heartbeat { elapsed_ms: 1, silent_ms: 1 },
         Event::PhaseStarted { phase: Phase::Fetch },
         Event::PhaseFinished(finished),
+        Event::SourceWaiting(SourceWaiting { url: Some("u".into()), socket: Some("s".into()), ..SourceWaiting::default() }),
         Event::SourceProgress(SourceProgress { total_bytes: Some(1), ..SourceProgress::default() }),
         Event::SourceResolved(Box::default()),
         Event::ContextSent(sent),

@@ -3,6 +3,7 @@
 mod build;
 mod push;
 mod source;
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::ambient::Ambient;
 use super::error::ConfigError;
 use super::layer::Merged;
 use super::policy::Policy;
-use super::request::{LimitsDoc, Request, Size};
+use super::request::{self, LimitsDoc, Request, Size};
 use super::settings::{DEFAULT_DEADLINE, ResultSinks, Settings};
 use super::units;
 use crate::model::Digest;
@@ -21,15 +22,21 @@ use crate::support::limits::Limits;
 const WORKSPACES: [&str; 2] = ["/workspace", "/tmp"];
 
 /// Resolves a request whose form was checked already.
-pub fn resolve(merged: Merged, policy: Policy, ambient: Ambient) -> Result<Settings, ConfigError> {
+pub fn resolve(merged: Merged, output: Option<&str>, policy: Policy, ambient: Ambient) -> Result<Settings, ConfigError> {
     let request: Request = serde_json::from_value(merged.document.clone())
         // The check against the schema finds what serde would, with its path; this is for what both overlooked.
         .map_err(|_| {
             ConfigError::invalid("request", "does not have the form of a request", "compare it with `podwright schema request`")
         })?;
     let source = source::resolve(request.source, &policy)?;
-    let build = build::resolve(request.build, &policy)?;
-    let (push, registry_secret) = push::resolve(request.push, merged.no_push, &build, &policy)?;
+    // What a fetch does not do is not judged: one request can serve the container that fetches and the one that builds.
+    let (build, push, registry_secret) = if output.is_some() {
+        (build::resolve(request::Build::default(), &policy)?, None, None)
+    } else {
+        let build = build::resolve(request.build, &policy)?;
+        let (push, secret) = push::resolve(request.push, merged.no_push, &build, &policy)?;
+        (build, push, secret)
+    };
     Ok(Settings {
         request_digest: digest(merged, &source),
         name: request.name.map(name).transpose()?,
@@ -39,6 +46,7 @@ pub fn resolve(merged: Merged, policy: Policy, ambient: Ambient) -> Result<Setti
         registry_secret,
         workspace: workspace(request.workspace.as_deref(), &policy, &ambient)?,
         result: sinks(request.result.file.as_deref(), request.result.termination_message.as_deref(), &policy)?,
+        output: output.map(|path| policy.writable("--output", path)).transpose()?,
         limits: limits(&request.limits)?,
         deadline: request.deadline.map_or(Ok(DEFAULT_DEADLINE), |text| deadline(&text))?,
         policy,
@@ -90,7 +98,13 @@ fn limits(document: &LimitsDoc) -> Result<Limits, ConfigError> {
         submodule_depth: given("submoduleDepth", document.submodule_depth, defaults.submodule_depth)?,
         object_bytes: given("objectBytes", size("limits.objectBytes", document.object_bytes.as_ref())?, defaults.object_bytes)?,
         compression_ratio: given("compressionRatio", document.compression_ratio, defaults.compression_ratio)?,
+        upload_first_byte: time("limits.uploadFirstByte", document.upload_first_byte.as_deref(), defaults.upload_first_byte)?,
+        upload_idle: time("limits.uploadIdle", document.upload_idle.as_deref(), defaults.upload_idle)?,
     })
+}
+
+fn time(field: &str, written: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    written.map_or(Ok(default), |text| duration(field, text))
 }
 
 fn size(field: &str, written: Option<&Size>) -> Result<Option<u64>, ConfigError> {

@@ -1,5 +1,6 @@
 //! The source: exactly one, where it is, and what of it is the context.
 
+use super::upload;
 use crate::config::address::{self, Place, tree_path};
 use crate::config::error::ConfigError;
 use crate::config::git_context;
@@ -9,16 +10,17 @@ use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, Directo
 use crate::model::{Digest, TreePath};
 use crate::support::limits::DOCKERFILE_BYTES;
 
-const CHOICES: &str = "name one of source.git, source.archive and source.directory, or source.dockerfile alone";
+const CHOICES: &str = "name one of source.git, source.archive, source.directory and source.prepared, or source.dockerfile alone";
 
 pub fn resolve(source: request::Source, policy: &Policy) -> Result<Source, ConfigError> {
     let dockerfile = source.dockerfile.map(inline_dockerfile).transpose()?;
-    let kind = match (source.git, source.archive, source.directory) {
-        (Some(source), None, None) => SourceKind::Git(git(source, policy)?),
-        (None, Some(source), None) => SourceKind::Archive(archive(source, policy)?),
-        (None, None, Some(source)) => SourceKind::Directory(directory(source, policy)?),
-        (None, None, None) if dockerfile.is_some() => SourceKind::Empty,
-        (None, None, None) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
+    let kind = match (source.git, source.archive, source.directory, source.prepared) {
+        (Some(source), None, None, None) => SourceKind::Git(git(source, policy)?),
+        (None, Some(source), None, None) => SourceKind::Archive(archive(source, policy)?),
+        (None, None, Some(source), None) => SourceKind::Directory(directory(source, policy)?),
+        (None, None, None, Some(path)) => SourceKind::Prepared(policy.readable_tree("source.prepared", &path)?),
+        (None, None, None, None) if dockerfile.is_some() => SourceKind::Empty,
+        (None, None, None, None) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
         _ => return Err(ConfigError::invalid("source", "names more than one source", CHOICES)),
     };
     Ok(Source { kind, dockerfile })
@@ -73,20 +75,22 @@ fn either(field: &str, given: Option<String>, of_url: Option<String>) -> Result<
 
 fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, ConfigError> {
     let secret = secret("source.archive.secret", source.secret, policy)?;
-    let from = match (source.url, source.path, source.stdin.unwrap_or_default()) {
-        (Some(url), None, false) => {
+    let upload = source.upload.map(|wanted| upload::resolve(wanted, policy)).transpose()?;
+    let from = match (source.url, source.path, source.stdin.unwrap_or_default(), upload) {
+        (Some(url), None, false, None) => {
             let (address, credential) = address::web("source.archive.url", &url, policy)?;
             ArchiveFrom::Url { address, credential, secret }
         }
-        (None, _, _) if secret.is_some() => {
+        (None, _, _, _) if secret.is_some() => {
             return Err(ConfigError::invalid("source.archive.secret", "is given, but the archive has no url", "leave the secret out"));
         }
-        (None, Some(path), false) => ArchiveFrom::Path(policy.readable_file("source.archive.path", &path)?),
-        (None, None, true) => ArchiveFrom::Stdin,
-        (None, None, false) => {
-            return Err(ConfigError::invalid("source.archive", "says not where it is", "name one of url, path and stdin"));
+        (None, Some(path), false, None) => ArchiveFrom::Path(policy.readable_file("source.archive.path", &path)?),
+        (None, None, true, None) => ArchiveFrom::Stdin,
+        (None, None, false, Some(upload)) => ArchiveFrom::Upload(upload),
+        (None, None, false, None) => {
+            return Err(ConfigError::invalid("source.archive", "says not where it is", "name one of url, path, stdin and upload"));
         }
-        _ => return Err(ConfigError::invalid("source.archive", "is in more than one place", "name one of url, path and stdin")),
+        _ => return Err(ConfigError::invalid("source.archive", "is in more than one place", "name one of url, path, stdin and upload")),
     };
     let format = source.format.unwrap_or_default();
     let strip_components = source.strip_components.unwrap_or_default();

@@ -28,6 +28,32 @@ fn each_field_comes_from_the_strongest_place_that_names_it() {
 }
 
 #[test]
+fn a_fetch_judges_only_what_it_does() {
+    let document = "source: {git: {url: 'https://a.b/c'}}\nbuild: {target: 'not a stage'}\npush: {destinations: ['Not A Name']}\n";
+    let fetch = |document: &str| {
+        let env = variables(&[("PODWRIGHT_REQUEST", document)]);
+        load(&Overrides { output: Some("/prepared".into()), ..Overrides::default() }, &env, &mut std::io::empty())
+    };
+    let settings = fetch(document).unwrap();
+    assert_eq!(settings.output.as_deref(), Some(std::path::Path::new("/prepared")));
+    assert!(settings.push.is_none() && settings.build.target.is_none());
+    assert!(loaded(document, &[], &[]).is_err());
+    for (wrong, path) in [
+        ("push: none\n", "source"),
+        ("source: {git: {url: 'https://a.b/c'}}\nbuild: {tarjet: x}\n", "build.tarjet"),
+        ("source: {git: {url: 'https://a.b/c'}}\ndeadline: 0s\n", "deadline"),
+    ] {
+        assert_eq!(fetch(wrong).unwrap_err().error.path(), path);
+    }
+    let into = |output: &str| {
+        let env = variables(&[("PODWRIGHT_REQUEST", document)]);
+        load(&Overrides { output: Some(output.into()), ..Overrides::default() }, &env, &mut std::io::empty()).unwrap_err().error
+    };
+    assert_eq!(into("/proc/1").reason(), Reason::NotPermitted);
+    assert_eq!(into("").path(), "--output");
+}
+
+#[test]
 fn a_list_is_replaced_as_a_whole() {
     let settings = loaded(GOOD, &[("PODWRIGHT_PUSH_DESTINATIONS", "a.b/x:1,a.b/x:2")], &[]).unwrap();
     let names: Vec<_> = settings.push.unwrap().destinations.iter().map(ToString::to_string).collect();
@@ -37,7 +63,7 @@ fn a_list_is_replaced_as_a_whole() {
 #[test]
 fn a_stronger_source_replaces_a_weaker_one() {
     type Row = (&'static str, (&'static str, Value), &'static str);
-    let table: [Row; 7] = [
+    let table: [Row; 12] = [
         (GOOD, ("source.archive.stdin", json!(false)), "git"),
         ("source: {git: null, archive: {path: /in/a.tar}}\npush: none\n", ("source.*.subdir", json!("web")), "path"),
         (GOOD, ("source.archive.stdin", json!(true)), "stdin"),
@@ -45,16 +71,27 @@ fn a_stronger_source_replaces_a_weaker_one() {
         ("source: {archive: {path: /in/a.tar}}\npush: none\n", ("source.archive.url", json!("https://a.b/c.tar")), "url"),
         ("source: {directory: /src}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
         (GOOD, ("source.git.ref", json!("next")), "git"),
+        (GOOD, ("source.prepared", json!("/prepared")), "prepared"),
+        (GOOD, ("source.archive.upload.socket", json!("true")), "upload"),
+        ("source: {archive: {upload: {socket: true}}}\npush: none\n", ("source.archive.stdin", json!(true)), "stdin"),
+        (
+            "source: {archive: {upload: {tokenFile: /t, listen: '127.0.0.1:1'}}}\npush: none\n",
+            ("source.archive.upload.listen", json!("127.0.0.1:2")),
+            "upload",
+        ),
+        ("source: {prepared: /prepared}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
     ];
     for (document, flag, want) in table {
         let settings = loaded(document, &[], &[flag]).unwrap_or_else(|rejected| panic!("{want}: {}", rejected.error));
         let got = match settings.source.kind {
             SourceKind::Git(_) => "git",
             SourceKind::Directory(_) => "directory",
+            SourceKind::Prepared(_) => "prepared",
             SourceKind::Archive(archive) => match archive.from {
                 settings::ArchiveFrom::Url { .. } => "url",
                 settings::ArchiveFrom::Path(_) => "path",
                 settings::ArchiveFrom::Stdin => "stdin",
+                settings::ArchiveFrom::Upload(_) => "upload",
             },
             SourceKind::Empty => "empty",
         };

@@ -12,6 +12,7 @@ use super::members::{Member, MemberKind, Members};
 use super::trie::{Node, NodeKind, Trie};
 use super::{ArchiveOptions, NAME_BYTES, zip};
 use crate::model::TreePath;
+use crate::model::tree::Time;
 use crate::support::limits::{OBJECT_BYTES, SOURCE_ENTRIES};
 
 /// Entries between two looks at whether the run was cancelled.
@@ -96,7 +97,7 @@ fn file(received: &Received, options: &ArchiveOptions, collector: &mut Collector
     if size > most {
         return Err(ArchiveError::entry(&name, format!("it has more than the limit {OBJECT_BYTES} of {most} bytes")));
     }
-    collector.add(&Member { name, kind: MemberKind::File { at: 0, size }, mode: 0o644, seconds: 0 })?;
+    collector.add(&Member { name, kind: MemberKind::File { at: 0, size }, mode: 0o644, modified: Time::default() })?;
     collector.trie.newest = None;
     Ok(())
 }
@@ -117,7 +118,7 @@ impl Index {
         names.shrink_to_fit();
         nodes.shrink_to_fit();
         for implied in nodes.iter_mut().filter(|node| node.kind == NodeKind::Implied) {
-            implied.seconds = newest.unwrap_or_default();
+            implied.set_modified(Time { seconds: newest.unwrap_or_default(), nanos: 0 });
         }
         let mut index = Self { nodes, names, children: Vec::new(), newest };
         index.sort();

@@ -14,6 +14,7 @@ use super::pax::{self, Extended};
 use super::sparse::{self, Fault, Layout, Records};
 use super::spool::Stretch;
 use super::{ArchiveOptions, EXTENDED_BYTES, GLOBAL_BYTES};
+use crate::model::tree::Time;
 use crate::support::limits::OBJECT_BYTES;
 
 /// Bytes read ahead: enough for some small files, little enough not to read large ones.
@@ -29,8 +30,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// At most `0o7777`.
     pub mode: u32,
-    /// Since the epoch, within what a layer can hold.
-    pub seconds: i64,
+    /// Within what a layer can hold.
+    pub modified: Time,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -64,14 +65,14 @@ pub struct Members<'a> {
     end: u64,
     cut: Option<(Vec<u8>, u64)>,
     /// From the last global header that gave a time.
-    seconds: Option<i64>,
+    modified: Option<Time>,
 }
 
 impl<'a> Members<'a> {
     /// Of the first `bytes` bytes of the spool, which were `came` before decompression.
     pub fn new(spool: &'a File, bytes: u64, came: u64, options: &'a ArchiveOptions) -> Self {
         let input = BufReader::with_capacity(AHEAD, Stretch::new(spool, 0, bytes));
-        Self { input, spool, came, options, end: bytes, cut: None, seconds: None }
+        Self { input, spool, came, options, end: bytes, cut: None, modified: None }
     }
 
     /// The file that the archive ended within, and what it should have had.
@@ -110,7 +111,7 @@ impl<'a> Members<'a> {
         let body = self.body(header.size)?;
         Ok(match header.kind {
             b'g' => pending.expect_nothing("a global header").and_then(|()| {
-                self.seconds = pax::parse(&body, true)?.seconds.or(self.seconds);
+                self.modified = pax::parse(&body, true)?.modified.or(self.modified);
                 Ok(())
             }),
             b'x' => pax::parse(&body, false).and_then(|extended| once(&mut pending.extended, extended)),
@@ -148,8 +149,9 @@ impl<'a> Members<'a> {
             Some(layout) => self.sparse(&name, &kind, layout, size).map_err(|fault| fault.about(&name))?,
             None => self.pass_body(&name, &kind, size).map(|()| kind)?,
         };
-        let seconds = extended.seconds.or(self.seconds).unwrap_or(header.seconds).clamp(-LATEST, LATEST);
-        Ok(Member { name, kind, mode: header.mode, seconds })
+        let modified = extended.modified.or(self.modified).unwrap_or(Time { seconds: header.seconds, nanos: 0 });
+        let modified = Time { seconds: modified.seconds.clamp(-LATEST, LATEST), ..modified };
+        Ok(Member { name, kind, mode: header.mode, modified })
     }
 
     fn pass_body(&mut self, name: &[u8], kind: &MemberKind, size: u64) -> Result<(), ArchiveError> {

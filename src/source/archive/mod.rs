@@ -37,6 +37,10 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use index::Index;
+use intake::Received;
+
+use crate::model::tree::Revision;
 use crate::model::{Digest, TreePath};
 use crate::support::guard::Guard;
 use crate::support::limits::Limits;
@@ -103,11 +107,27 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 ///
 /// An error of `reader` is a `SourceUnavailable`. A reader that blocks is not woken by a cancellation: it has to end by itself.
 pub fn receive(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<ArchiveTree, ArchiveError> {
+    let (received, index) = read(reader, options, progress)?;
+    ArchiveTree::new(received, index, options)
+}
+
+fn read(reader: impl Read, options: &ArchiveOptions, progress: &mut Progress<'_>) -> Result<(Received, Index), ArchiveError> {
     let mut received = intake::take_in(reader, options, progress)?;
     let size = received.size;
     let mut beat = || progress(size);
     let index = index::read(&mut received, options, &mut beat)?;
-    ArchiveTree::new(received, index, options)
+    Ok((received, index))
+}
+
+/// The same for the tar of a prepared source, whose entries' times count whole; `revision` and `identity` are what was said of it.
+pub fn receive_prepared(
+    reader: impl Read,
+    options: &ArchiveOptions,
+    revision: Revision,
+    progress: &mut Progress<'_>,
+) -> Result<ArchiveTree, ArchiveError> {
+    let (received, index) = read(reader, options, progress)?;
+    Ok(ArchiveTree::prepared(received, index, revision, options.identity.clone()))
 }
 
 /// Opens an archive of this pod's file system. Links on the way are followed; the guard judges where they led.

@@ -4,6 +4,7 @@
 //! Records that say nothing of what this program keeps (owners, access times, extended attributes, comments) are dropped.
 
 use super::sparse::Records;
+use crate::model::tree::Time;
 
 /// What one extended header says. An empty name means "as in the header block".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub struct Extended {
     pub path: Option<Vec<u8>>,
     pub link: Option<Vec<u8>>,
     pub size: Option<u64>,
-    /// Whole seconds since the epoch, rounded down.
-    pub seconds: Option<i64>,
+    /// Since the epoch.
+    pub modified: Option<Time>,
     /// Of a sparse file.
     pub sparse: Records,
 }
@@ -69,7 +70,7 @@ fn keep(extended: &mut Extended, key: &[u8], value: &[u8]) -> Result<bool, &'sta
         b"path" => extended.path = Some(name(value)?),
         b"linkpath" => extended.link = Some(name(value)?),
         b"size" => extended.size = Some(decimal(value).ok_or("an extended header's size is no number")?),
-        b"mtime" => extended.seconds = Some(seconds(value).ok_or("an extended header's time is no number")?),
+        b"mtime" => extended.modified = Some(time(value).ok_or("an extended header's time is no number")?),
         b"hdrcharset" if !matches!(value, b"BINARY" | b"ISO-IR 10646 2000 UTF-8" | b"") => {
             return Err("its names are in an unknown charset");
         }
@@ -87,8 +88,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// `[-]digits[.digits]`; a second begun before the epoch counts as begun.
-fn seconds(text: &[u8]) -> Option<i64> {
+/// `[-]digits[.digits]`, rounded down: a second begun before the epoch counts as begun.
+fn time(text: &[u8]) -> Option<Time> {
     let (negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
     let mut parts = text.splitn(2, |byte| *byte == b'.');
     let whole = i64::try_from(decimal(parts.next()?)?).ok()?;
@@ -96,8 +97,14 @@ fn seconds(text: &[u8]) -> Option<i64> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let begun = negative && fraction.iter().any(|digit| *digit != b'0');
-    Some(if negative { -whole - i64::from(begun) } else { whole })
+    let digits = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    if !negative {
+        return Some(Time { seconds: whole, nanos });
+    }
+    // What is finer than a nanosecond has begun one.
+    let nanos = nanos + u32::from(fraction.iter().skip(9).any(|digit| *digit != b'0'));
+    Some(if nanos == 0 { Time { seconds: -whole, nanos } } else { Time { seconds: -whole - 1, nanos: 1_000_000_000 - nanos } })
 }
 
 #[cfg(test)]
@@ -166,16 +173,28 @@ mod tests {
             assert!(parse(&written(key, "1"), true).is_err(), "{key}");
             assert!(parse(&written(key, "1"), false).is_ok(), "{key}");
         }
-        assert_eq!(parse(b"14 mtime=12.9\n", true).unwrap().seconds, Some(12));
+        assert_eq!(parse(b"14 mtime=12.9\n", true).unwrap().modified, Some(Time { seconds: 12, nanos: 900_000_000 }));
     }
 
     #[test]
     fn times_round_down() {
-        for (text, want) in [("0", 0), ("1.999", 1), ("-1", -1), ("-1.5", -2), ("-0.0", 0), ("-0.1", -1), ("7.", 7)] {
-            assert_eq!(seconds(text.as_bytes()), Some(want), "{text}");
+        let table = [
+            ("0", 0, 0),
+            ("1.999", 1, 999_000_000),
+            ("1.0000000019", 1, 1),
+            ("-1", -1, 0),
+            ("-1.5", -2, 500_000_000),
+            ("-1.0000000001", -2, 999_999_999),
+            ("-0.0", 0, 0),
+            ("-0.1", -1, 900_000_000),
+            ("-0.9999999999", -1, 0),
+            ("7.", 7, 0),
+        ];
+        for (text, seconds, nanos) in table {
+            assert_eq!(time(text.as_bytes()), Some(Time { seconds, nanos }), "{text}");
         }
         for text in ["", "-", ".5", "--1", "+1", "1.2.3", " 1", "1 ", "9223372036854775808", "nan"] {
-            assert_eq!(seconds(text.as_bytes()), None, "{text}");
+            assert_eq!(time(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -21,8 +21,8 @@ pub struct ArchiveTree {
     bytes: u64,
     index: Index,
     root: u32,
-    /// The sub-second part of every time.
-    nanos: u32,
+    /// The sub-second part of every time, where the entries' own do not count.
+    nanos: Option<u32>,
     revision: Revision,
     identity: String,
 }
@@ -50,8 +50,13 @@ impl ArchiveTree {
         // Stripped otherwise, the same archive is another source: two entries may change places, equal in every stat.
         let file = received.format == Format::File;
         let identity = format!("archive\n{}\n{}\n{}\n{file}", options.identity, options.strip_components, subdir.display());
-        let nanos = nanos(&received.digest);
+        let nanos = Some(nanos(&received.digest));
         Ok(Self { spool: received.spool, bytes: received.bytes, index, root, nanos, revision, identity })
+    }
+
+    /// From a tar that `podwright fetch` made: times count to the nanosecond, and what it is was found out then.
+    pub(super) fn prepared(received: Received, index: Index, revision: Revision, identity: String) -> Self {
+        Self { spool: received.spool, bytes: received.bytes, index, root: ROOT, nanos: None, revision, identity }
     }
 
     fn entry(&self, node: &Node, path: &TreePath) -> Entry {
@@ -60,7 +65,8 @@ impl ArchiveTree {
             NodeKind::File | NodeKind::Hardlink => Kind::File { size: node.length, link: u64::from(node.group) },
             NodeKind::Symlink => Kind::Symlink { target: self.index.target(node).to_vec() },
         };
-        let modified = Time { seconds: node.seconds, nanos: self.nanos };
+        let own = node.modified();
+        let modified = Time { nanos: self.nanos.unwrap_or(own.nanos), ..own };
         Entry { path: path.clone(), key: if node.is_file() { key(node) } else { [0; 20] }, kind, mode: u32::from(node.mode), modified }
     }
 

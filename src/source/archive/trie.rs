@@ -15,6 +15,10 @@ use super::members::{Member, MemberKind};
 use super::{NAME_BYTES, TARGET_BYTES};
 use crate::model::TreePath;
 use crate::model::path::BadPath;
+use crate::model::tree::Time;
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// The root of every trie.
 pub const ROOT: u32 = 0;
@@ -37,7 +41,8 @@ pub enum NodeKind {
 pub struct Node {
     pub at: u64,
     pub length: u64,
-    pub seconds: i64,
+    /// Nanoseconds since the epoch: whatever time a layer can hold fits.
+    modified: i64,
     pub parent: u32,
     name_at: u32,
     /// The same for all names of one file that has several; else 0.
@@ -58,6 +63,15 @@ impl Node {
         matches!(self.kind, NodeKind::File | NodeKind::Hardlink)
     }
 
+    pub fn modified(&self) -> Time {
+        let nanos = u32::try_from(self.modified.rem_euclid(SECOND)).unwrap_or_default();
+        Time { seconds: self.modified.div_euclid(SECOND), nanos }
+    }
+
+    pub fn set_modified(&mut self, time: Time) {
+        self.modified = time.seconds.saturating_mul(SECOND).saturating_add(time.nanos.into());
+    }
+
     /// Its name, among the names of its trie.
     pub fn name_in<'a>(&self, names: &'a [u8]) -> &'a [u8] {
         let at = self.name_at as usize;
@@ -75,7 +89,7 @@ pub struct Trie {
     groups: u32,
     /// Whether a name may be there once only, but for a directory's.
     unique: bool,
-    /// The newest time of any entry.
+    /// The newest time of any entry, in seconds since the epoch.
     pub newest: Option<i64>,
 }
 
@@ -84,15 +98,24 @@ pub type Rule = String;
 
 impl Trie {
     pub fn new(unique: bool) -> Self {
-        let root =
-            Node { at: 0, length: 0, seconds: 0, parent: ROOT, name_at: 0, group: 0, mode: 0o755, name_length: 0, kind: NodeKind::Implied };
+        let root = Node {
+            at: 0,
+            length: 0,
+            modified: 0,
+            parent: ROOT,
+            name_at: 0,
+            group: 0,
+            mode: 0o755,
+            name_length: 0,
+            kind: NodeKind::Implied,
+        };
         Self { nodes: vec![root], names: Vec::new(), table: vec![ROOT; 64], hasher: RandomState::new(), groups: 0, unique, newest: None }
     }
 
     /// Adds an entry, or does nothing for one that has too few components to be stripped of `strip`.
     pub fn add(&mut self, member: &Member, strip: u32) -> Result<(), Rule> {
         let Some(path) = stripped(&member.name, strip).map_err(|rule| rule.to_string())? else { return Ok(()) };
-        self.newest = self.newest.max(Some(member.seconds));
+        self.newest = self.newest.max(Some(member.modified.seconds));
         if path.is_root() {
             return if member.kind == MemberKind::Directory { Ok(()) } else { Err("it has no name".into()) };
         }
@@ -144,7 +167,8 @@ impl Trie {
     /// What the entry comes to; `old` is what has its name so far.
     fn node(&mut self, member: &Member, old: Option<u32>, strip: u32) -> Result<Node, Rule> {
         let mode = u16::try_from(member.mode & 0o7777).unwrap_or_default();
-        let blank = Node { mode, seconds: member.seconds, ..self.nodes[0] };
+        let mut blank = Node { mode, ..self.nodes[0] };
+        blank.set_modified(member.modified);
         Ok(match &member.kind {
             MemberKind::Directory => Node { kind: NodeKind::Directory, ..blank },
             MemberKind::File { at, size } => Node { kind: NodeKind::File, at: *at, length: *size, ..blank },

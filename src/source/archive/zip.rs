@@ -21,6 +21,7 @@ use super::intake::{Received, bound};
 use super::members::{Member, MemberKind};
 use super::spool::{self, Stretch};
 use super::{ArchiveOptions, TARGET_BYTES};
+use crate::model::tree::Time;
 use crate::support::limits::{OBJECT_BYTES, SOURCE_ENTRIES};
 use end::End;
 use record::{Kind, Record};
@@ -141,7 +142,7 @@ impl Bodies<'_, '_> {
             }
             Kind::File => self.file(record, stored)?,
         };
-        Ok(Member { name: record.name.clone(), kind, mode: record.mode(), seconds: record.seconds })
+        Ok(Member { name: record.name.clone(), kind, mode: record.mode(), modified: Time { seconds: record.seconds, nanos: 0 } })
     }
 
     fn file(&mut self, record: &Record, stored: Stretch<'_>) -> Result<MemberKind, Fault> {

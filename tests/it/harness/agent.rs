@@ -200,6 +200,11 @@ impl Agent {
         told("--result-file", "/out/result.json") && told("--termination-message", "/out/termination")
     }
 
+    /// Whether it waits for an upload over HTTP.
+    pub fn listens(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--upload-listen")
+    }
+
     /// Whether its events can be had whole.
     pub(super) fn tells_events(&self) -> bool {
         let json = self.arguments.windows(2).any(|pair| pair == ["--progress", "json"]);

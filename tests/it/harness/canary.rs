@@ -68,7 +68,8 @@ pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
         "username" | "ca.crt" | "known_hosts" | "tls.crt" => Vec::new(),
         "password" | "token" | "bearerToken" | "passphrase" => vec![canary(content)],
         // A line from the middle of it: what nobody can have by chance.
-        "ssh-privatekey" | "identity" | "ssh" | "tls.key" => content.lines().nth(2).map(canary).into_iter().collect(),
+        "ssh-privatekey" | "identity" | "ssh" => content.lines().nth(2).map(canary).into_iter().collect(),
+        "tls.key" => content.lines().filter(|line| !line.starts_with("-----")).map(canary).collect(),
         "config.json" | ".dockerconfigjson" => {
             let config: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
             let logins = config["auths"].as_object().into_iter().flat_map(|hosts| hosts.values());
