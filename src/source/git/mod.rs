@@ -1,23 +1,29 @@
 //! git: one commit, fetched as shallow as the server allows into a bare repository of our own, read from its objects.
 //!
 //! There is no worktree, no child process, no git configuration and no hook: what a hostile repository attacks is not there.
-//! libgit2 negotiates and indexes; every byte of the network goes through `net`. Submodules, LFS and ssh are not built.
+//! libgit2 negotiates and indexes; every byte of the network goes through `net`. What comes out is what `git clone` gives.
+//! Submodules, LFS and ssh are not built.
 
 mod attributes;
 mod checkout;
 mod commit;
+mod convert;
 mod credentials;
 mod error;
 mod fetch;
 mod ffi;
+mod ident;
+mod lfs;
 mod names;
 mod objects;
 mod pattern;
 mod remote;
 mod resolve;
 mod session;
+mod sizes;
 mod transport_http;
 mod tree;
+mod walk;
 
 pub use credentials::token_credential;
 pub use error::GitError;

@@ -1,6 +1,7 @@
 //! The fetch and the tree against git itself.
 
 mod attributes;
+mod checkout;
 mod fetch;
 mod hostile;
 mod transport;
