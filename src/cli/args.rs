@@ -90,6 +90,9 @@ struct SourceArgs {
     /// The commit; with --ref: the ref must lead there
     #[arg(long, value_name = "ID")]
     commit: Option<String>,
+    /// Pointers of Git LFS: auto (fetch the files), refuse or keep [default: auto]
+    #[arg(long, value_name = "WHAT")]
+    lfs: Option<String>,
     /// A tar or tar.gz: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,

@@ -72,6 +72,7 @@ fn source(settings: &Settings) -> Value {
             "ref": git.reference.as_ref().map_or("HEAD", GitRef::as_str),
             "commit": git.commit.as_ref().map(CommitId::as_str),
             "subdir": git.subdir.display(),
+            "lfs": git.lfs,
             "secret": git.secret,
         }}),
         SourceKind::Archive(archive) => {

@@ -47,6 +47,7 @@ pub const FIELDS: &[Field] = &[
     secret("source.git.url", "git", "SOURCE_GIT_URL", Text),
     field("source.git.ref", "ref", "SOURCE_GIT_REF", Text),
     field("source.git.commit", "commit", "SOURCE_GIT_COMMIT", Text),
+    field("source.git.lfs", "lfs", "SOURCE_GIT_LFS", Text),
     secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
     field("source.archive.path", "archive", "SOURCE_ARCHIVE_PATH", Text),
     field("source.archive.stdin", "archive", "SOURCE_ARCHIVE_STDIN", Switch),
@@ -91,7 +92,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
     "source.git.submodules",
-    "source.git.lfs",
     "source.git.history",
     "source.git.keepGitDir",
     "source.archive.upload",

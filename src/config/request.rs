@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::source::git::Lfs;
+
 /// The version of the document's form.
 pub const API_VERSION: &str = "podwright/v1";
 
@@ -62,6 +64,8 @@ pub struct Git {
     pub commit: Option<String>,
     /// The directory of the repository that is the context.
     pub subdir: Option<String>,
+    /// Pointers of Git LFS: `auto`, the default, ships what they point to.
+    pub lfs: Option<Lfs>,
     /// A directory: `username` and `password`, `token`, `.git-credentials`, `ca.crt`.
     pub secret: Option<String>,
 }

@@ -16,7 +16,7 @@ use super::ambient::Ambient;
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
 
-pub use super::request::{ArchiveFormat, Builder, Network, Verify};
+pub use super::request::{ArchiveFormat, Builder, Lfs, Network, Verify};
 
 /// Everything a run needs to know from outside.
 #[derive(Clone, Debug)]
@@ -67,6 +67,7 @@ pub struct GitSource {
     pub reference: Option<GitRef>,
     pub commit: Option<CommitId>,
     pub subdir: TreePath,
+    pub lfs: Lfs,
 }
 
 #[derive(Clone, Debug)]

@@ -114,6 +114,8 @@ fn from_git(wanted: &GitSource, settings: &Settings, workspace: &Path, services:
         credential: access.credential,
         workspace: workspace.to_owned(),
         limits: settings.limits.clone(),
+        lfs: wanted.lfs,
+        plain_http: settings.policy.plain_http,
     };
     let mut beat = Beat::new(services);
     let tree = git::fetch(&options, &access.client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;

@@ -249,7 +249,7 @@ fn a_file_that_cannot_be_had_as_a_checkout_gives_it_is_refused_by_path_and_attri
     promise!(4);
     let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "ab".repeat(32));
     let table = [
-        ("lfs", "", "media/film.mp4", pointer.as_str(), "LFS"),
+        ("lfs", "*.mp4 filter=lfs\n", "media/film.mp4", pointer.as_str(), "LFS"),
         ("utf16", "*.reg working-tree-encoding=UTF-16LE\n", "win/a.reg", "x\0\n\0", "working-tree-encoding=UTF-16LE"),
         ("filter", "*.key filter=git-crypt\n", "keys/a.key", "x\n", "filter=git-crypt"),
     ];
@@ -262,7 +262,7 @@ fn a_file_that_cannot_be_had_as_a_checkout_gives_it_is_refused_by_path_and_attri
         repository.write(".gitattributes", attributes);
         repository.commit("attributes");
         let url = server.url(&repository);
-        let agent = || Agent::build().args(&["--git", &url]).args(&PLAIN);
+        let agent = || Agent::build().args(&["--git", &url, "--lfs", "refuse"]).args(&PLAIN);
         for builder in BUILDERS {
             let run = agent().args(&["--no-push", "--builder", builder]).run().ended(25, "SourceRefused");
             assert!(run.words().contains(path) && run.words().contains(word), "{name}, {builder}: {}", run.words());

@@ -34,6 +34,7 @@ fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> 
         reference: reference.filter(|reference| reference.as_str() != "HEAD"),
         commit: source.commit.map(|text| address::commit("source.git.commit", &text)).transpose()?,
         subdir: subdir("source.git.subdir", source.subdir)?,
+        lfs: source.lfs.unwrap_or_default(),
     })
 }
 

@@ -47,6 +47,11 @@ impl Checkout {
         Self { root, known: Mutex::default() }
     }
 
+    /// The commit's own tree.
+    pub fn root(&self) -> Oid {
+        self.root
+    }
+
     /// The directory with its attributes and all above it. `path` begins at the commit's root.
     pub fn directory(&self, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

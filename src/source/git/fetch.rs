@@ -11,7 +11,7 @@ use super::commit::Commit;
 use super::resolve::{self, Head, Plan, Wanted, Way};
 use super::session::Session;
 use super::tree::{GitTree, Parts};
-use super::{GitError, ffi, transport_http};
+use super::{GitError, Lfs, ffi, lfs, transport_http};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::{BlockingClient, Credential};
@@ -42,6 +42,9 @@ pub struct Options {
     /// An existing, writable directory; the repository's own is made in it.
     pub workspace: PathBuf,
     pub limits: Limits,
+    pub lfs: Lfs,
+    /// Whether what a repository or a host names may be reached over plain http.
+    pub plain_http: bool,
 }
 
 /// Fetches one commit. Blocks: call it on a thread of its own, never inside an async task.
@@ -100,6 +103,7 @@ impl<'a> Attempt<'a> {
         if let Some(notice) = plan.notice {
             tree.add_notice(notice);
         }
+        lfs::complete(&mut tree, self.options, self.net, progress)?;
         Ok(Some(tree))
     }
 
@@ -221,7 +225,7 @@ fn is_full(class: ErrorClass, message: &str) -> bool {
 }
 
 /// Tells a full workspace from an unusable one.
-fn workspace_failed(path: &Path, cause: io::Error) -> GitError {
+pub(super) fn workspace_failed(path: &Path, cause: io::Error) -> GitError {
     let path = path.display().to_string();
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => GitError::WorkspaceFull { path },

@@ -2,7 +2,7 @@
 //!
 //! There is no worktree, no child process, no git configuration and no hook: what a hostile repository attacks is not there.
 //! libgit2 negotiates and indexes; every byte of the network goes through `net`. What comes out is what `git clone` gives.
-//! Submodules, LFS and ssh are not built.
+//! Submodules and ssh are not built.
 
 mod attributes;
 mod checkout;
@@ -28,6 +28,7 @@ mod walk;
 pub use credentials::token_credential;
 pub use error::GitError;
 pub use fetch::{Options, fetch};
+pub use lfs::Lfs;
 pub use remote::Notice;
 pub use tree::GitTree;
 
@@ -35,3 +36,5 @@ pub use tree::GitTree;
 mod tests;
 #[cfg(test)]
 mod trial;
+#[cfg(test)]
+mod trial_lfs;

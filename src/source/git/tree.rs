@@ -3,6 +3,8 @@
 //! Every name, mode and size in it was chosen by whoever wrote the repository: each is checked when it is met.
 
 use std::io::Read;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use git2::Oid;
 
@@ -11,7 +13,7 @@ use super::attributes::Treatment;
 use super::checkout::{Checkout, Directory};
 use super::commit::Commit;
 use super::convert::Converted;
-use super::lfs::Pointer;
+use super::lfs::{self, Lfs, POINTER_BYTES, Pointer};
 use super::objects::{Item, ItemKind, Objects, items};
 use super::remote::Notice;
 use super::sizes::Sizes;
@@ -24,6 +26,16 @@ use crate::support::scratch::ScratchDir;
 
 /// Submodules named in a notice.
 const NAMED: usize = 3;
+
+/// Bytes of a file that is looked at although no attribute calls it a pointer: what git-lfs itself writes has some 130.
+const STRAY: RangeInclusive<u64> = 120..=200;
+
+/// Whether the attributes of a pointer say that it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pointing {
+    Tracked,
+    Stray,
+}
 
 /// All that a fetch hands over.
 pub(super) struct Parts {
@@ -43,6 +55,7 @@ pub struct GitTree {
     objects: Objects,
     checkout: Checkout,
     sizes: Sizes,
+    objects_beside: lfs::Store,
     root: Oid,
     subdir: TreePath,
     time: Time,
@@ -50,7 +63,7 @@ pub struct GitTree {
     identity: String,
     limits: Limits,
     notices: Vec<Notice>,
-    _scratch: ScratchDir,
+    scratch: ScratchDir,
 }
 
 impl GitTree {
@@ -64,6 +77,7 @@ impl GitTree {
             objects,
             checkout: Checkout::new(commit.tree),
             sizes: Sizes::default(),
+            objects_beside: lfs::Store::default(),
             root,
             time: commit.time(),
             identity: format!("git {url} {}", parts.subdir.display()),
@@ -71,7 +85,7 @@ impl GitTree {
             limits: parts.limits,
             notices: Vec::new(),
             subdir: parts.subdir,
-            _scratch: parts.scratch,
+            scratch: parts.scratch,
         };
         if submodules {
             tree.notices.extend(tree.submodule_notice()?);
@@ -91,6 +105,57 @@ impl GitTree {
 
     pub(super) fn add_notice(&mut self, notice: Notice) {
         self.notices.push(notice);
+    }
+
+    /// Where the fetch keeps what it needs, until the tree is dropped.
+    pub(super) fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// What was fetched beside the repository, with the bytes that came.
+    pub(super) fn keep_objects(&mut self, store: lfs::Store, received: u64) {
+        self.revision.size = self.revision.size.map(|size| size.saturating_add(received));
+        // The same commit, and other files in it.
+        if store.mode() != Lfs::Auto {
+            self.identity.push_str(" pointers");
+        }
+        self.objects_beside = store;
+    }
+
+    /// A file of the commit's root, whole, whatever directory of it is built.
+    pub(super) fn at_root(&self, name: &[u8], limit: u64) -> Result<Option<Vec<u8>>, TreeError> {
+        let object = self.objects.tree(self.checkout.root())?;
+        let items = items(object.data())?;
+        let Some(item) = items.iter().find(|item| item.name == name && item.kind() == ItemKind::File) else { return Ok(None) };
+        let path = TreePath::root().checked_join(name).map_err(|rule| TreeError::bad_name(name, rule))?;
+        Ok(Some(self.objects.blob(item.id, &path, limit)?.data().to_owned()))
+    }
+
+    /// Shows every file that is a pointer of Git LFS, whether or not its attributes say so.
+    pub(super) fn pointers(&self, visit: &mut dyn FnMut(&TreePath, Pointer, Pointing) -> Result<(), GitError>) -> Result<(), GitError> {
+        let mut failed = None;
+        let walked = self.walk_items(&mut |Seen { path, full, item, place }| {
+            if item.kind() != ItemKind::File {
+                return Ok(Walk::Enter);
+            }
+            let size = self.objects.size(item.id, path, u64::MAX)?;
+            let tracked = size <= POINTER_BYTES && place.is_some_and(|place| place.treatment(full.as_bytes()).lfs);
+            if !tracked && !STRAY.contains(&size) {
+                return Ok(Walk::Enter);
+            }
+            let Some(pointer) = Pointer::parse(self.objects.blob(item.id, path, size)?.data()) else { return Ok(Walk::Enter) };
+            visit(path, pointer, if tracked { Pointing::Tracked } else { Pointing::Stray }).map_err(|error| {
+                failed = Some(error);
+                TreeError::Abandoned
+            })?;
+            Ok(Walk::Enter)
+        });
+        match (failed, walked) {
+            (Some(error), _) => Err(error),
+            // What is refused is said to whoever walks there: it may lie where nobody does.
+            (None, Ok(()) | Err(TreeError::Refused { .. })) => Ok(()),
+            (None, Err(error)) => Err(error.into()),
+        }
     }
 
     /// Submodules are not built: as after `git clone` without `--recursive` their directories are empty, and that is said.
@@ -139,7 +204,16 @@ impl GitTree {
     fn size(&self, path: &TreePath, id: Oid, treatment: &Treatment) -> Result<u64, TreeError> {
         let limit = self.limits.object_bytes;
         let stored = self.objects.size(id, path, limit)?;
-        if stored == 0 || treatment.refused.is_some() || treatment.conversion.is_nothing() {
+        if stored == 0 || treatment.refused.is_some() {
+            return Ok(stored);
+        }
+        if treatment.lfs && stored <= POINTER_BYTES {
+            let pointer = Pointer::parse(self.objects.blob(id, path, limit)?.data());
+            if let Some(size) = pointer.and_then(|pointer| self.objects_beside.size(&pointer)) {
+                return Ok(size);
+            }
+        }
+        if treatment.conversion.is_nothing() {
             return Ok(stored);
         }
         let size = self.sizes.of(id, treatment.conversion, || {
@@ -247,9 +321,12 @@ impl SourceTree for GitTree {
             let rule = format!("its attribute {} would change it on checkout, by what this agent does not have", refusal.attribute);
             return Err(TreeError::refused(path, rule));
         }
-        if Pointer::parse(blob.data()).is_some() {
-            let rule = "it is a pointer of Git LFS, which is not built: the file itself is not in the repository";
-            return Err(TreeError::refused(path, rule));
+        if let Some(pointer) = Pointer::parse(blob.data()).filter(|_| treatment.lfs) {
+            match self.objects_beside.open(&pointer) {
+                Ok(Some(object)) => return Ok(Box::new(object)),
+                Ok(None) => {}
+                Err(rule) => return Err(TreeError::refused(path, rule)),
+            }
         }
         if treatment.conversion.is_nothing() {
             return Ok(Box::new(blob));

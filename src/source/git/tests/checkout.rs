@@ -29,9 +29,9 @@ fn commit(repo: &Repo, files: &[(String, Vec<u8>)], attributes: &str) {
 }
 
 /// The files of a tree, each with its body or why it is refused; what is announced is what comes.
-fn ours(trial: &Trial) -> BTreeMap<String, Result<Vec<u8>, String>> {
+pub fn came_out(trial: &Trial) -> BTreeMap<String, Result<Vec<u8>, String>> {
     let tree = trial.run().unwrap();
-    let files = entries(&tree).into_iter().filter(|entry| matches!(entry.kind, Kind::File { .. }));
+    let found = entries(&tree).into_iter().filter(|entry| matches!(entry.kind, Kind::File { .. }));
     let read = |entry: &Entry| match body(&tree, entry) {
         Ok(bytes) => {
             assert_eq!(entry.size(), bytes.len() as u64, "{:?}", entry.path);
@@ -40,7 +40,7 @@ fn ours(trial: &Trial) -> BTreeMap<String, Result<Vec<u8>, String>> {
         Err(TreeError::Refused { rule, .. }) => Err(rule),
         Err(other) => panic!("{other}"),
     };
-    files.map(|entry| (entry.path.display(), read(&entry))).collect()
+    found.map(|entry| (entry.path.display(), read(&entry))).collect()
 }
 
 fn clone(url: &str) -> TempDir {
@@ -147,7 +147,7 @@ fn every_body_under_every_attribute_is_what_git_clone_writes() {
     let server = serve(&repo);
     let cloned = clone(server.at("/repo.git").as_str());
     let trial = Trial::new(&server);
-    let ours = ours(&trial);
+    let ours = came_out(&trial);
     let mut changed = 0;
     for (path, stored) in &files {
         let want = fs::read(cloned.path().join(path)).unwrap();
@@ -172,7 +172,7 @@ fn what_cannot_be_followed_is_refused_by_its_path_and_only_when_it_is_read() {
         &files,
         "filtered filter=other\nencoded working-tree-encoding=UTF-16\ntrue working-tree-encoding\nempty working-tree-encoding=UTF-16\n",
     );
-    let ours = ours(&Trial::new(&serve(&repo)));
+    let ours = came_out(&Trial::new(&serve(&repo)));
     let refused = |path: &str, attribute: &str| assert!(ours[path].as_ref().unwrap_err().contains(attribute), "{:?}", ours[path]);
     refused("filtered", "filter=other");
     refused("encoded", "working-tree-encoding=UTF-16");
@@ -213,7 +213,7 @@ fn attributes_above_a_subdir_count_and_those_beside_it_do_not() {
     commit(&repo, &files, "/a/b/** eol=crlf\n");
     let server = serve(&repo);
     let cloned = clone(server.at("/repo.git").as_str());
-    let ours = ours(&Trial::new(&server).subdir("a/b"));
+    let ours = came_out(&Trial::new(&server).subdir("a/b"));
     let want = |path: &str| fs::read(cloned.path().join("a/b").join(Path::new(path))).unwrap();
     for path in ["x", "c/x", "c/y"] {
         assert_eq!(ours[path].as_ref().unwrap(), &want(path), "{path}");
@@ -253,7 +253,7 @@ proptest! {
         commit(&repo, &files, &format!("[attr]mac ident eol=crlf\n{}", lines.concat()));
         let server = serve(&repo);
         let cloned = clone(server.at("/repo.git").as_str());
-        let ours = ours(&Trial::new(&server));
+        let ours = came_out(&Trial::new(&server));
         for (path, stored) in &files {
             let want = fs::read(cloned.path().join(path)).unwrap();
             prop_assert_eq!(show(ours[path].as_ref().unwrap()), show(&want), "{} of {} under {:?}", path, show(stored), lines);

@@ -4,5 +4,7 @@ mod attributes;
 mod checkout;
 mod fetch;
 mod hostile;
+mod lfs;
+mod lfs_hostile;
 mod transport;
 mod tree;
