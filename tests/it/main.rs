@@ -26,6 +26,7 @@ mod failures;
 mod git_source;
 mod harness_tests;
 mod ignoring;
+mod lfs;
 mod memory;
 mod one_node;
 mod outputs;

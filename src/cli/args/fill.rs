@@ -41,6 +41,7 @@ impl SourceArgs {
         layer.maybe("source.git.url", self.git);
         layer.maybe("source.git.ref", self.r#ref);
         layer.maybe("source.git.commit", self.commit);
+        layer.maybe("source.git.lfs", self.lfs);
         layer.maybe("source.archive.sha256", self.sha256);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
