@@ -38,6 +38,8 @@ type Assignments = Vec<(String, Value)>;
 pub(super) struct Rules {
     lines: Vec<(Pattern, Assignments)>,
     macros: HashMap<String, Assignments>,
+    /// Something in here may make a file one of Git LFS.
+    mentions_lfs: bool,
 }
 
 /// There is more than can be held and matched within bounds.
@@ -96,7 +98,13 @@ impl Rules {
             kept.push((pattern, assignments));
         }
         rules.lines = kept;
+        let mut all = rules.lines.iter().map(|(_, assignments)| assignments).chain(rules.macros.values()).flatten();
+        rules.mentions_lfs = all.any(|(_, value)| *value == Value::Is("lfs".to_owned()));
         Ok(rules)
+    }
+
+    pub fn mentions_lfs(&self) -> bool {
+        self.mentions_lfs
     }
 
     pub fn is_empty(&self) -> bool {

@@ -39,6 +39,7 @@ pub(super) struct Directory {
     parent: Option<Arc<Directory>>,
     /// No rule is here or above.
     is_plain: bool,
+    mentions_lfs: bool,
 }
 
 impl Checkout {
@@ -95,8 +96,9 @@ impl Directory {
     ) -> Result<Self, TreeError> {
         let rules = rules(objects, items, path, parent.as_ref().map(|parent| parent.topmost()), budget)?;
         let is_plain = rules.is_empty() && parent.as_ref().is_none_or(|parent| parent.is_plain);
+        let mentions_lfs = rules.mentions_lfs() || parent.as_ref().is_some_and(|parent| parent.mentions_lfs);
         let skip = if path.is_root() { 0 } else { path.as_bytes().len() + 1 };
-        Ok(Self { tree, skip, rules, parent, is_plain })
+        Ok(Self { tree, skip, rules, parent, is_plain, mentions_lfs })
     }
 
     /// A directory in this one, which is not kept for others. `budget` is what may be held beside all above it.
@@ -109,6 +111,11 @@ impl Directory {
         budget: &mut Budget,
     ) -> Result<Self, TreeError> {
         Self::new(objects, path, tree, items, Some(Arc::clone(self)), budget)
+    }
+
+    /// Whether a file in here may be one of Git LFS, before anybody looks closer.
+    pub fn mentions_lfs(&self) -> bool {
+        self.mentions_lfs
     }
 
     /// What becomes of a file in here. `path` begins at the commit's root.

@@ -27,6 +27,9 @@ use crate::support::scratch::ScratchDir;
 /// Submodules named in a notice.
 const NAMED: usize = 3;
 
+/// Bytes of what may be a pointer at all.
+const POINTERS: RangeInclusive<u64> = 100..=POINTER_BYTES;
+
 /// Bytes of a file that is looked at although no attribute calls it a pointer: what git-lfs itself writes has some 130.
 const STRAY: RangeInclusive<u64> = 120..=200;
 
@@ -131,15 +134,24 @@ impl GitTree {
         Ok(Some(self.objects.blob(item.id, &path, limit)?.data().to_owned()))
     }
 
-    /// Shows every file that is a pointer of Git LFS, whether or not its attributes say so.
-    pub(super) fn pointers(&self, visit: &mut dyn FnMut(&TreePath, Pointer, Pointing) -> Result<(), GitError>) -> Result<(), GitError> {
+    /// Shows every file that is a pointer of Git LFS, whether or not its attributes say so, as long as somebody wants to know.
+    pub(super) fn pointers(
+        &self,
+        goes_on: &dyn Fn() -> bool,
+        visit: &mut dyn FnMut(&TreePath, Pointer, Pointing) -> Result<(), GitError>,
+    ) -> Result<(), GitError> {
         let mut failed = None;
         let walked = self.walk_items(&mut |Seen { path, full, item, place }| {
+            if !goes_on() {
+                failed = Some(GitError::Cancelled);
+                return Err(TreeError::Abandoned);
+            }
             if item.kind() != ItemKind::File {
                 return Ok(Walk::Enter);
             }
             let size = self.objects.size(item.id, path, u64::MAX)?;
-            let tracked = size <= POINTER_BYTES && place.is_some_and(|place| place.treatment(full.as_bytes()).lfs);
+            let tracked = |place: &Directory| place.mentions_lfs() && place.treatment(full.as_bytes()).lfs;
+            let tracked = POINTERS.contains(&size) && place.is_some_and(tracked);
             if !tracked && !STRAY.contains(&size) {
                 return Ok(Walk::Enter);
             }

@@ -41,7 +41,7 @@ pub fn complete(
 ) -> Result<(), GitError> {
     let (mut kept, mut stray) = (Files::default(), Files::default());
     let mut gathering = Gathering::new(tree, options, net, progress);
-    tree.pointers(&mut |path, pointer, pointing| match (pointing, options.lfs) {
+    tree.pointers(&|| !net.is_cancelled(), &mut |path, pointer, pointing| match (pointing, options.lfs) {
         (Pointing::Stray, _) => {
             stray.add(path);
             Ok(())
