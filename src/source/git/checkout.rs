@@ -141,9 +141,11 @@ fn below(objects: &Objects, parent: Oid, path: &TreePath) -> Result<Oid, TreeErr
     item.map(|item| item.id).ok_or_else(|| TreeError::refused(path, "it is no directory of this source"))
 }
 
-/// The directory's own file; a link of that name counts for nothing, as in git.
+/// The directory's own file. A link of that name is not followed: a checkout takes the text of its target for the rules (attr.c,
+/// `read_attr_from_index`, which does not look at the mode).
 fn rules(objects: &Objects, items: &[Item<'_>], path: &TreePath, root: Option<&Rules>, budget: &mut Budget) -> Result<Rules, TreeError> {
-    let Some(item) = items.iter().find(|item| item.name == b".gitattributes" && item.kind() == ItemKind::File) else {
+    let Some(item) = items.iter().find(|item| item.name == b".gitattributes" && matches!(item.kind(), ItemKind::File | ItemKind::Link))
+    else {
         return Ok(Rules::default());
     };
     let file = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;

@@ -160,6 +160,24 @@ fn every_body_under_every_attribute_is_what_git_clone_writes() {
     assert_eq!(link.kind, Kind::Symlink { target: b"a\nb".to_vec() });
 }
 
+#[test]
+fn g10_attributes_that_are_a_link_are_the_links_own_text_and_it_is_not_followed() {
+    let repo = Repo::new();
+    repo.write("a/x", "1\n");
+    repo.write("b/x", "1\n");
+    repo.write("b/rules", "* eol=crlf\n");
+    symlink("rules", repo.path().join("b/.gitattributes")).unwrap();
+    // A link whose target reads like a rule.
+    symlink("* eol=crlf", repo.path().join("a/.gitattributes")).unwrap();
+    repo.commit("x");
+    let server = serve(&repo);
+    let (cloned, ours) = (clone(server.at("/repo.git").as_str()), came_out(&Trial::new(&server)));
+    for (path, crlf) in [("a/x", true), ("b/x", false)] {
+        let want = fs::read(cloned.path().join(path)).unwrap();
+        assert_eq!((ours[path].as_ref().unwrap(), want.contains(&b'\r')), (&want, crlf), "{path}");
+    }
+}
+
 /// What git does with these needs programs or tables that are not here.
 #[test]
 fn what_cannot_be_followed_is_refused_by_its_path_and_only_when_it_is_read() {
