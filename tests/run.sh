@@ -30,7 +30,7 @@ die() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }
 
 install_needs() {
   command -v cargo >/dev/null || die "no Rust toolchain here: https://rustup.rs has one"
-  tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd \
+  tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git git-lfs=git-lfs lighttpd=lighttpd \
     /usr/lib/lighttpd/mod_openssl.so=lighttpd-mod-openssl htpasswd=apache2-utils /bin/busybox=busybox-static ip=iproute2 \
     xz=xz-utils zstd=zstd bzip2=bzip2 zip=zip unzip=unzip iptables=iptables curl=curl python3=python3 \
     strace=strace /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev /etc/ssl/certs/ca-certificates.crt=ca-certificates \

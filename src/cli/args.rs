@@ -133,6 +133,9 @@ struct SourceArgs {
     /// Put a .git into the context
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     keep_git_dir: Option<bool>,
+    /// Pointers of Git LFS: auto (fetch the files), refuse or keep [default: auto]
+    #[arg(long, value_name = "WHAT")]
+    lfs: Option<String>,
     /// A tar, plain or compressed, or a zip: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,

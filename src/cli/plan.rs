@@ -76,6 +76,7 @@ fn source(settings: &Settings) -> Value {
             "secrets": git.secrets.iter().map(|(place, path)| (place.to_string(), json!(path))).collect::<Map<_, _>>(),
             "history": git.history,
             "keepGitDir": git.keep_git_dir,
+            "lfs": git.lfs,
             "secret": git.secret,
         }}),
         SourceKind::Archive(archive) => {

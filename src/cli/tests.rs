@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::fields::FIELDS;
+use crate::config::fields::{self, FIELDS, Kind};
 
 fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -152,6 +152,22 @@ fn what_cannot_be_understood_is_not_repeated_where_it_may_be_a_secret() {
         let text = format!("{error} {:?}", error.hint());
         assert!(!text.contains("sh@") && !text.contains("hush"), "{text}");
         assert!(!text.contains("-- "), "a way to write a value is no way to write a flag: {text}");
+    }
+}
+
+#[test]
+fn every_flag_reaches_its_field() {
+    for field in FIELDS {
+        let value = match (field.path, field.kind) {
+            ("source.archive.url", _) => "=https://a.b/c",
+            ("source.archive.stdin", _) => "=-",
+            (_, Kind::Number) => "=7",
+            (_, Kind::Pairs) => "=A=b",
+            (fields::NO_PUSH, _) | (_, Kind::Switch) => "",
+            (_, Kind::Text | Kind::List) => "=/x",
+        };
+        let flag = format!("--{}{value}", field.flag);
+        assert!(build(&[&flag]).overrides.layer.get(field.path).is_some(), "{flag} leaves {} as it was", field.path);
     }
 }
 

@@ -51,6 +51,7 @@ pub const FIELDS: &[Field] = &[
     field("source.git.secrets", "git-secret", "SOURCE_GIT_SECRETS", Pairs),
     field("source.git.history", "history", "SOURCE_GIT_HISTORY", Number),
     field("source.git.keepGitDir", "keep-git-dir", "SOURCE_GIT_KEEP_GIT_DIR", Switch),
+    field("source.git.lfs", "lfs", "SOURCE_GIT_LFS", Text),
     secret("source.archive.url", "archive", "SOURCE_ARCHIVE_URL", Text),
     field("source.archive.path", "archive", "SOURCE_ARCHIVE_PATH", Text),
     field("source.archive.stdin", "archive", "SOURCE_ARCHIVE_STDIN", Switch),
@@ -107,7 +108,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
-    "source.git.lfs",
     "source.artifact",
     "build.cacheFrom",
     "build.secrets",

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::source::git::Lfs;
+
 /// The version of the document's form.
 pub const API_VERSION: &str = "podwright/v1";
 
@@ -74,6 +76,8 @@ pub struct Git {
     pub history: Option<u32>,
     /// Put a `.git` into the context, with which `git status` is clean and `git describe` finds the tags within the history.
     pub keep_git_dir: Option<bool>,
+    /// Pointers of Git LFS: `auto`, the default, ships what they point to.
+    pub lfs: Option<Lfs>,
     /// A directory: `username` and `password`, `token`, `.git-credentials`, `ca.crt`, `tls.crt` and `tls.key`; for ssh
     /// `ssh-privatekey` (also `ssh`, `identity`), its `passphrase`, and `known_hosts`.
     pub secret: Option<String>,

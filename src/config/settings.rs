@@ -18,7 +18,7 @@ use super::ambient::Ambient;
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
 
-pub use super::request::{ArchiveFormat, Builder, Network, Verify};
+pub use super::request::{ArchiveFormat, Builder, Lfs, Network, Verify};
 
 /// Everything a run needs to know from outside.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ pub struct GitSource {
     pub history: u32,
     /// Only where `subdir` is the root.
     pub keep_git_dir: bool,
+    pub lfs: Lfs,
 }
 
 #[derive(Clone, Debug)]

@@ -50,6 +50,8 @@ pub struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
+    /// Headers for the URL's own origin, whatever it is: a redirect that leaves it loses them, as it loses the credential.
+    pub bound: HeaderMap,
     pub body: Bytes,
     /// Shown to its own origin and to nobody else.
     pub credential: Option<Credential>,
@@ -67,6 +69,7 @@ impl Request {
             method: Method::GET,
             url,
             headers: HeaderMap::new(),
+            bound: HeaderMap::new(),
             body: Bytes::new(),
             credential: None,
             foreign: false,
@@ -143,7 +146,10 @@ impl Client {
                 return Ok(response);
             }
             let Some(next) = next_hop(&request, &response)? else { return Ok(response) };
-            request.foreign |= Origin::of(&next) != home;
+            if Origin::of(&next) != home {
+                request.foreign = true;
+                request.bound.clear();
+            }
             request.url = next;
         }
         Err(refused(&request.url, format!("more than {MOST_HOPS} redirects in a row")))
@@ -163,6 +169,7 @@ impl Client {
             _ => &self.own,
         };
         let mut headers = request.headers.clone();
+        headers.extend(request.bound.clone());
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
         if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
             headers.insert(AUTHORIZATION, value);

@@ -118,6 +118,15 @@ pub const WINDOW_BYTES: u64 = 1 << WINDOW_LOG;
 
 /// Stretches of one sparse file.
 pub const SPARSE_PIECES_MOST: u64 = 1 << 16;
+/// Objects of Git LFS in one source: where each of them is, is held in memory.
+pub const LFS_OBJECTS: Bound = fixed("objects of Git LFS");
+pub const LFS_OBJECTS_MOST: usize = 200_000;
+
+/// Bytes of an LFS server's answer about a hundred objects: pre-signed URLs have some 2 KB each.
+pub const LFS_ANSWER_BYTES: u64 = 4 << 20;
+
+/// Bytes of `.lfsconfig`.
+pub const LFS_CONFIG_BYTES: u64 = 64 << 10;
 
 /// A ratio below this many decompressed bytes says nothing.
 pub const RATIO_FROM: u64 = 64 << 20;

@@ -122,7 +122,11 @@ fn everything_git_keeps(server: &GitServer) -> Repository {
         .write("foo-a", "7")
         .write("text.crlf", "stays\r\n")
         .write(".dockerignore", "*.log\n");
-    repository.write("a.log", "8").write(".gitattributes", "*.bin -text\n*.rs diff=rust\n").write("data.bin", [0, 1, 2, 13, 10]);
+    repository
+        .write("a.log", "8")
+        .write(".gitattributes", "*.bin -text\n*.rs diff=rust\n*.bat eol=crlf\n*.c ident\n")
+        .write("data.bin", [0, 1, 2, 13, 10]);
+    repository.write("run.bat", "echo off\r\necho on\r\n").write("main.c", "/* $Id$ */\n");
     fs::set_permissions(repository.dir.join("bin/run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
     for (name, target) in [("link", "a/b"), ("dangling", "no/such"), ("absolute", "/etc/passwd"), ("loop", "loop")] {
         symlink(target, repository.dir.join(name)).unwrap();
@@ -240,13 +244,13 @@ fn a_subdir_is_the_context_and_none_is_reached_through_a_link() {
 }
 
 #[test]
-fn a_file_that_a_checkout_would_change_is_refused_by_path_and_attribute() {
+fn a_file_that_cannot_be_had_as_a_checkout_gives_it_is_refused_by_path_and_attribute() {
     promise!(4);
     let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "ab".repeat(32));
     let table = [
-        ("lfs", "", "media/film.mp4", pointer.as_str(), "LFS"),
-        ("crlf", "*.bat text eol=crlf\n", "win/run.bat", "echo\n", "eol"),
-        ("ident", "*.c ident\n", "src/main.c", "/* $Id$ */\n", "ident"),
+        ("lfs", "*.mp4 filter=lfs\n", "media/film.mp4", pointer.as_str(), "LFS"),
+        ("utf16", "*.reg working-tree-encoding=UTF-16LE\n", "win/a.reg", "x\0\n\0", "working-tree-encoding=UTF-16LE"),
+        ("filter", "*.key filter=git-crypt\n", "keys/a.key", "x\n", "filter=git-crypt"),
     ];
     let server = GitServer::start(&GitDemands::default());
     for (name, attributes, path, content, word) in table {
@@ -257,7 +261,7 @@ fn a_file_that_a_checkout_would_change_is_refused_by_path_and_attribute() {
         repository.write(".gitattributes", attributes);
         repository.commit("attributes");
         let url = server.url(&repository);
-        let agent = || Agent::build().args(&["--git", &url]).args(&PLAIN);
+        let agent = || Agent::build().args(&["--git", &url, "--lfs", "refuse"]).args(&PLAIN);
         for builder in BUILDERS {
             let run = agent().args(&["--no-push", "--builder", builder]).run().ended(25, "SourceRefused");
             assert!(run.words().contains(path) && run.words().contains(word), "{name}, {builder}: {}", run.words());

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::agent::UID;
 use crate::harness::prelude::*;
-use crate::upload::{Waiting, archive, assert_receipt};
+use crate::waiting::{Waiting, archive, assert_receipt};
 
 const SOCKET: &str = "podwright-receive.sock";
 
@@ -98,7 +98,7 @@ fn a9_standard_input_that_is_cut_is_no_upload() {
 fn a9_a_sender_that_is_killed_frees_the_place_for_the_next() {
     let (_, bytes) = archive(60_000);
     // Its probe says when the place is taken.
-    let waiting = Waiting::start(crate::upload::listening(&["--upload-socket"]));
+    let waiting = Waiting::start(crate::waiting::listening(&["--upload-socket"]));
     let mut first = held(&waiting.workspace, &bytes[..40_000]);
     eventually("the first is not taken", || waiting.ready() == 503);
     let (code, refusal) = send(&waiting.workspace, &[], &bytes);
@@ -130,7 +130,7 @@ fn it_runs_in_the_pod_it_is_for() {
 #[test]
 fn both_doors_lead_to_one_desk() {
     let (path, bytes) = archive(1000);
-    let waiting = Waiting::start(crate::upload::listening(&["--upload-socket"]));
+    let waiting = Waiting::start(crate::waiting::listening(&["--upload-socket"]));
     let mut first = held(&waiting.workspace, &bytes[..500]);
     eventually("the first is not taken", || waiting.ready() == 503);
     assert_eq!(waiting.put(&["-T", path.to_str().unwrap()]).0, 409);

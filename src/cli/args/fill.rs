@@ -64,6 +64,7 @@ impl SourceArgs {
         layer.maybe("source.archive.upload.key", self.upload_key);
         layer.maybe("source.archive.upload.secret", self.upload_secret);
         layer.maybe("source.archive.upload.socket", self.upload_socket);
+        layer.maybe("source.git.lfs", self.lfs);
         layer.maybe("source.archive.sha256", self.sha256);
         layer.maybe("source.archive.sha512", self.sha512);
         layer.maybe("source.archive.name", self.archive_name);

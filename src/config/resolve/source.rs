@@ -55,6 +55,7 @@ fn git(source: request::Git, policy: &Policy) -> Result<GitSource, ConfigError> 
         secrets: source.secrets.iter().map(|(place, path)| elsewhere(place, path, policy)).collect::<Result<_, _>>()?,
         history: source.history.unwrap_or(1),
         keep_git_dir,
+        lfs: source.lfs.unwrap_or_default(),
     })
 }
 

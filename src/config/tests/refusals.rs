@@ -39,7 +39,6 @@ fn unknown_fields_are_pointed_to_the_known_one() {
 #[test]
 fn what_is_not_built_is_said_to_be_so() {
     refused(&[
-        ("source: {git: {url: 'https://a.b/c', lfs: auto}}", RequestInvalid, "source.git.lfs", "not built yet", "leave it out"),
         ("source: {artifact: {ref: x}}", RequestInvalid, "source.artifact", "not built yet", "leave it out"),
         ("source: {prepared: /x, directory: /y}", RequestInvalid, "source", "more than one", "source.prepared"),
         ("source: {prepared: /}", NotPermitted, "source.prepared", "/proc", "volume"),

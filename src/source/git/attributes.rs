@@ -1,10 +1,12 @@
-//! `.gitattributes`, as far as it would change a file's bytes on checkout: then what is in the tree is not what `git clone`
-//! gives, and the file is refused instead of shipped in another form than its author meant.
+//! `.gitattributes`, as far as it changes a file's bytes on checkout: what is shipped is what `git clone` gives, and a file
+//! whose attributes nothing here can follow is refused instead of shipped in another form than its author meant.
 //!
 //! gitattributes(5); the decisions are those of git's attr.c (which line wins) and convert.c (what a checkout changes).
 
 use std::collections::HashMap;
 
+use super::convert::{Conversion, Crlf};
+use super::ident::Ident;
 use super::pattern::Pattern;
 
 /// Bytes of one `.gitattributes`; git's own bound on a line (attr.h).
@@ -36,6 +38,8 @@ type Assignments = Vec<(String, Value)>;
 pub(super) struct Rules {
     lines: Vec<(Pattern, Assignments)>,
     macros: HashMap<String, Assignments>,
+    /// Something in here may make a file one of Git LFS.
+    mentions_lfs: bool,
 }
 
 /// There is more than can be held and matched within bounds.
@@ -43,7 +47,7 @@ pub(super) struct Rules {
 pub(super) struct TooMany;
 
 /// What may still be held of a commit's attributes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     settings: usize,
     expressions: usize,
@@ -94,7 +98,13 @@ impl Rules {
             kept.push((pattern, assignments));
         }
         rules.lines = kept;
+        let mut all = rules.lines.iter().map(|(_, assignments)| assignments).chain(rules.macros.values()).flatten();
+        rules.mentions_lfs = all.any(|(_, value)| *value == Value::Is("lfs".to_owned()));
         Ok(rules)
+    }
+
+    pub fn mentions_lfs(&self) -> bool {
+        self.mentions_lfs
     }
 
     pub fn is_empty(&self) -> bool {
@@ -224,91 +234,85 @@ impl Attributes {
         self.0.get(name).unwrap_or(&Value::Unspecified)
     }
 
-    /// The attribute by which a checkout on Linux would give other bytes than these, if there is one.
-    pub fn changes(&self, body: &[u8]) -> Option<String> {
-        match self.get("filter") {
-            // git-lfs gives every file as it is that is no pointer, and pointers are refused before this.
-            Value::Is(name) if name != "lfs" => return Some(format!("filter={name}")),
-            _ => {}
-        }
-        if body.is_empty() {
-            return None;
-        }
-        match self.get("working-tree-encoding") {
-            Value::Is(name) if !is_utf8(name) => return Some(format!("working-tree-encoding={name}")),
-            Value::Set => return Some("working-tree-encoding".to_owned()),
-            _ => {}
-        }
-        if *self.get("ident") == Value::Set && has_ident(body) {
-            return Some("ident".to_owned());
-        }
-        (self.eol_is_crlf() && self.would_add_cr(body)).then(|| "eol=crlf".to_owned())
+    /// What a checkout on Linux, with git-lfs and without any configuration, does to the file (convert.c, `convert_attrs`).
+    pub fn treatment(&self) -> Treatment {
+        let lfs = *self.get("filter") == Value::Is("lfs".to_owned());
+        let line_ends = self.line_ends();
+        // Bodies that go through a filter, or are looked at before it is known what becomes of them, are held whole.
+        let whole = lfs || line_ends.guesses;
+        let ident = (*self.get("ident") == Value::Set).then_some(if whole { Ident::Whole } else { Ident::Streamed });
+        Treatment { refused: self.refused(), lfs, conversion: Conversion { ident, crlf: line_ends.crlf } }
     }
 
-    fn text(&self) -> &Value {
-        match self.get("text") {
-            Value::Unspecified => self.get("crlf"),
-            value => value,
+    fn refused(&self) -> Option<Refusal> {
+        match (self.get("filter"), self.get("working-tree-encoding")) {
+            (Value::Is(name), _) if name != "lfs" => Some(Refusal { attribute: format!("filter={name}"), of_empty: true }),
+            (_, Value::Set) => Some(Refusal { attribute: "working-tree-encoding".to_owned(), of_empty: true }),
+            (_, Value::Is(name)) if !name.is_empty() && !is_utf8(name) => {
+                Some(Refusal { attribute: format!("working-tree-encoding={name}"), of_empty: false })
+            }
+            _ => None,
         }
     }
 
-    fn eol_is_crlf(&self) -> bool {
-        let binary = *self.text() == Value::Unset;
-        !binary && *self.get("eol") == Value::Is("crlf".to_owned())
+    fn line_ends(&self) -> LineEnds {
+        let action = Some(Text::of(self.get("text"))).filter(|text| *text != Text::Unspecified);
+        let action = action.unwrap_or_else(|| Text::of(self.get("crlf")));
+        let crlf = *self.get("eol") == Value::Is("crlf".to_owned());
+        let lf = *self.get("eol") == Value::Is("lf".to_owned());
+        match action {
+            Text::Binary => LineEnds { crlf: Crlf::Never, guesses: false },
+            Text::Auto if crlf => LineEnds { crlf: Crlf::Guessed, guesses: true },
+            Text::Auto => LineEnds { crlf: Crlf::Never, guesses: !lf },
+            Text::Yes | Text::Unspecified => LineEnds { crlf: if crlf { Crlf::Always } else { Crlf::Never }, guesses: false },
+        }
     }
+}
 
-    /// convert.c, `will_convert_lf_to_crlf`.
-    fn would_add_cr(&self, body: &[u8]) -> bool {
-        let stats = Stats::of(body);
-        let auto = *self.text() == Value::Is("auto".to_owned());
-        stats.lone_lf > 0 && !(auto && (stats.lone_cr > 0 || stats.crlf > 0 || stats.is_binary()))
+/// What becomes of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Treatment {
+    /// It cannot be had as git gives it.
+    pub refused: Option<Refusal>,
+    /// It may be a pointer of Git LFS.
+    pub lfs: bool,
+    pub conversion: Conversion,
+}
+
+/// An attribute that nothing here can follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub attribute: String,
+    /// Also where there is not a byte to change.
+    pub of_empty: bool,
+}
+
+struct LineEnds {
+    crlf: Crlf,
+    guesses: bool,
+}
+
+/// What `text` says, or `crlf`, its old name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Yes,
+    Binary,
+    Auto,
+    Unspecified,
+}
+
+impl Text {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Set => Self::Yes,
+            Value::Unset => Self::Binary,
+            Value::Is(name) if name == "input" => Self::Yes,
+            Value::Is(name) if name == "auto" => Self::Auto,
+            Value::Is(_) | Value::Unspecified => Self::Unspecified,
+        }
     }
 }
 
 fn is_utf8(name: &str) -> bool {
     name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
-}
-
-fn has_ident(body: &[u8]) -> bool {
-    body.windows(4).any(|window| window == b"$Id$" || window == b"$Id:")
-}
-
-/// convert.c, `gather_stats`.
-#[derive(Default)]
-struct Stats {
-    nul: u64,
-    lone_cr: u64,
-    lone_lf: u64,
-    crlf: u64,
-    printable: u64,
-    strange: u64,
-}
-
-impl Stats {
-    fn of(body: &[u8]) -> Self {
-        let mut stats = Self::default();
-        let mut bytes = body.iter().peekable();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'\r' if bytes.next_if(|next| **next == b'\n').is_some() => stats.crlf += 1,
-                b'\r' => stats.lone_cr += 1,
-                b'\n' => stats.lone_lf += 1,
-                0x08 | b'\t' | 0x0c | 0x1b => stats.printable += 1,
-                0 => {
-                    stats.nul += 1;
-                    stats.strange += 1;
-                }
-                0x01..0x20 | 0x7f => stats.strange += 1,
-                _ => stats.printable += 1,
-            }
-        }
-        if body.last() == Some(&0x1a) {
-            stats.strange -= 1;
-        }
-        stats
-    }
-
-    fn is_binary(&self) -> bool {
-        self.lone_cr > 0 || self.nul > 0 || (self.printable >> 7) < self.strange
-    }
 }

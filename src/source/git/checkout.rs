@@ -1,6 +1,7 @@
-//! Whether a checkout would have given a file other bytes than the repository holds: LFS and active attributes.
+//! What a checkout does to the files of one commit: the `.gitattributes` on the way to each, read as far as they are needed.
 //!
-//! Asked when a body is asked for, so that a file nobody copies into the image stops nothing.
+//! What cannot be followed is an error only for whoever asks for a body, so that a file nobody copies into the image stops
+//! nothing.
 
 use std::collections::HashMap;
 use std::iter::successors;
@@ -8,14 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use git2::Oid;
 
-use super::attributes::{self, Attributes, Budget, Rules, TooMany};
-use super::objects::{ItemKind, Objects, items};
+use super::attributes::{self, Attributes, Budget, Rules, TooMany, Treatment};
+use super::objects::{Item, ItemKind, Objects, items};
 use crate::model::TreePath;
 use crate::model::tree::TreeError;
-
-/// What begins a pointer of Git LFS, and how long one may be (git-lfs, docs/spec.md).
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1";
-const LFS_BYTES: usize = 1024;
 
 /// Directories whose attributes are kept; a hostile tree has millions of them, with long names.
 const MOST_DIRECTORIES: usize = 4096;
@@ -34,12 +31,15 @@ struct Known {
 }
 
 /// A directory on the way to a file.
-struct Directory {
+pub(super) struct Directory {
     tree: Oid,
     /// Bytes of its path and the slash after it.
     skip: usize,
     rules: Rules,
     parent: Option<Arc<Directory>>,
+    /// No rule is here or above.
+    is_plain: bool,
+    mentions_lfs: bool,
 }
 
 impl Checkout {
@@ -48,36 +48,20 @@ impl Checkout {
         Self { root, known: Mutex::default() }
     }
 
-    /// Refuses a body that is not what `git clone` would have written. `path` begins at the commit's root.
-    pub fn check(&self, objects: &Objects, path: &TreePath, body: &[u8]) -> Result<(), TreeError> {
-        if body.len() < LFS_BYTES && body.starts_with(LFS) {
-            let rule = "it is a pointer of Git LFS, which is not built: the file itself is not in the repository";
-            return Err(TreeError::refused(path, rule));
-        }
-        let nearest = self.directory(objects, &path.parent().unwrap_or_default())?;
-        let chain: Vec<&Directory> = successors(Some(&*nearest), |directory| directory.parent.as_deref()).collect();
-        if chain.iter().all(|directory| directory.rules.is_empty()) {
-            return Ok(());
-        }
-        let files = chain.iter().map(|directory| (&directory.rules, &path.as_bytes()[directory.skip..]));
-        match Attributes::of(files, chain.last().map(|directory| &directory.rules)).changes(body) {
-            Some(attribute) => {
-                Err(TreeError::refused(path, format!("its attribute {attribute} would change it on checkout, which is not built")))
-            }
-            None => Ok(()),
-        }
+    /// The commit's own tree.
+    pub fn root(&self) -> Oid {
+        self.root
     }
 
-    fn directory(&self, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
+    /// The directory with its attributes and all above it. `path` begins at the commit's root.
+    pub fn directory(&self, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.directories.len() >= MOST_DIRECTORIES || known.budget.is_low() {
             *known = Known::default();
         }
         known.directory(self.root, objects, path)
     }
-}
 
-impl Checkout {
     /// Directories that are held now.
     #[cfg(test)]
     pub fn held(&self) -> usize {
@@ -86,20 +70,15 @@ impl Checkout {
 }
 
 impl Known {
-    /// The directory with its attributes and all above it; each is read once, as long as it is kept.
+    /// Each is read once, as long as it is kept.
     fn directory(&mut self, root: Oid, objects: &Objects, path: &TreePath) -> Result<Arc<Directory>, TreeError> {
         if let Some(known) = self.directories.get(path) {
             return Ok(Arc::clone(known));
         }
-        let directory = match path.parent() {
-            None => Directory { tree: root, skip: 0, rules: rules(objects, root, path, None, &mut self.budget)?, parent: None },
-            Some(above) => {
-                let parent = self.directory(root, objects, &above)?;
-                let tree = below(objects, parent.tree, path)?;
-                let rules = rules(objects, tree, path, Some(parent.topmost()), &mut self.budget)?;
-                Directory { tree, skip: path.as_bytes().len() + 1, rules, parent: Some(parent) }
-            }
-        };
+        let parent = path.parent().map(|above| self.directory(root, objects, &above)).transpose()?;
+        let tree = parent.as_ref().map_or(Ok(root), |parent| below(objects, parent.tree, path))?;
+        let object = objects.tree(tree)?;
+        let directory = Directory::new(objects, path, tree, &items(object.data())?, parent, &mut self.budget)?;
         let directory = Arc::new(directory);
         self.directories.insert(path.clone(), Arc::clone(&directory));
         Ok(directory)
@@ -107,6 +86,48 @@ impl Known {
 }
 
 impl Directory {
+    fn new(
+        objects: &Objects,
+        path: &TreePath,
+        tree: Oid,
+        items: &[Item<'_>],
+        parent: Option<Arc<Self>>,
+        budget: &mut Budget,
+    ) -> Result<Self, TreeError> {
+        let rules = rules(objects, items, path, parent.as_ref().map(|parent| parent.topmost()), budget)?;
+        let is_plain = rules.is_empty() && parent.as_ref().is_none_or(|parent| parent.is_plain);
+        let mentions_lfs = rules.mentions_lfs() || parent.as_ref().is_some_and(|parent| parent.mentions_lfs);
+        let skip = if path.is_root() { 0 } else { path.as_bytes().len() + 1 };
+        Ok(Self { tree, skip, rules, parent, is_plain, mentions_lfs })
+    }
+
+    /// A directory in this one, which is not kept for others. `budget` is what may be held beside all above it.
+    pub fn enter(
+        self: &Arc<Self>,
+        objects: &Objects,
+        path: &TreePath,
+        tree: Oid,
+        items: &[Item<'_>],
+        budget: &mut Budget,
+    ) -> Result<Self, TreeError> {
+        Self::new(objects, path, tree, items, Some(Arc::clone(self)), budget)
+    }
+
+    /// Whether a file in here may be one of Git LFS, before anybody looks closer.
+    pub fn mentions_lfs(&self) -> bool {
+        self.mentions_lfs
+    }
+
+    /// What becomes of a file in here. `path` begins at the commit's root.
+    pub fn treatment(&self, path: &[u8]) -> Treatment {
+        if self.is_plain {
+            return Treatment::default();
+        }
+        let chain = || successors(Some(self), |directory| directory.parent.as_deref());
+        let files = chain().map(|directory| (&directory.rules, &path[directory.skip..]));
+        Attributes::of(files, Some(self.topmost())).treatment()
+    }
+
     /// The rules of the commit's root.
     fn topmost(&self) -> &Rules {
         self.parent.as_ref().map_or(&self.rules, |parent| parent.topmost())
@@ -120,11 +141,11 @@ fn below(objects: &Objects, parent: Oid, path: &TreePath) -> Result<Oid, TreeErr
     item.map(|item| item.id).ok_or_else(|| TreeError::refused(path, "it is no directory of this source"))
 }
 
-/// The directory's own file; a link of that name counts for nothing, as in git.
-fn rules(objects: &Objects, tree: Oid, path: &TreePath, root: Option<&Rules>, budget: &mut Budget) -> Result<Rules, TreeError> {
-    let object = objects.tree(tree)?;
-    let items = items(object.data())?;
-    let Some(item) = items.iter().find(|item| item.name == b".gitattributes" && item.kind() == ItemKind::File) else {
+/// The directory's own file. A link of that name is not followed: a checkout takes the text of its target for the rules (attr.c,
+/// `read_attr_from_index`, which does not look at the mode).
+fn rules(objects: &Objects, items: &[Item<'_>], path: &TreePath, root: Option<&Rules>, budget: &mut Budget) -> Result<Rules, TreeError> {
+    let Some(item) = items.iter().find(|item| item.name == b".gitattributes" && matches!(item.kind(), ItemKind::File | ItemKind::Link))
+    else {
         return Ok(Rules::default());
     };
     let file = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;

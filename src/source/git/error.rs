@@ -1,5 +1,6 @@
 //! Why a repository could not be fetched.
 
+use super::lfs::LfsError;
 use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
 use crate::net::{NetError, RedactedUrl};
@@ -48,6 +49,8 @@ pub enum GitError {
     Library(String),
     #[error(transparent)]
     Tree(#[from] TreeError),
+    #[error(transparent)]
+    Lfs(#[from] LfsError),
     /// Whoever asked for the fetch stopped it: never the reason of a run.
     #[error("the fetch was cancelled")]
     Cancelled,
@@ -76,6 +79,7 @@ impl Classified for GitError {
             Self::WorkspaceFull { .. } => Reason::WorkspaceFull,
             Self::Library(_) | Self::Cancelled => Reason::Internal,
             Self::Tree(cause) => cause.reason(),
+            Self::Lfs(cause) => cause.reason(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Classified for GitError {
             Self::Limit { limit: GIT_PIECE, .. } => "let the server make no deltas of files this large: its core.bigFileThreshold",
             Self::Limit { limit: Bound { flag: Some(_), .. }, .. } => "raise the limit if the repository can be trusted",
             Self::Tree(cause) => return cause.hint(),
+            Self::Lfs(cause) => return cause.hint(),
             _ => return None,
         };
         Some(hint.to_owned())

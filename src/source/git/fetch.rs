@@ -12,7 +12,7 @@ use super::resolve::{self, Head, Plan, Wanted, Way};
 use super::session::{Door, Session};
 use super::transport_stream::refusal;
 use super::tree::{GitTree, Parts};
-use super::{GitError, ffi, git_dir, transport};
+use super::{GitError, Lfs, ffi, git_dir, lfs, transport};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::BlockingClient;
@@ -53,6 +53,9 @@ pub struct Options {
     /// An existing, writable directory; the repository's own is made in it.
     pub workspace: PathBuf,
     pub limits: Limits,
+    pub lfs: Lfs,
+    /// Whether what a repository or a host names may be reached over plain http.
+    pub plain_http: bool,
 }
 
 /// A commit, and the repository for its context where one was asked for.
@@ -122,6 +125,7 @@ impl<'a> Attempt<'a> {
         if let Some(notice) = plan.notice {
             tree.add_notice(notice);
         }
+        lfs::complete(&mut tree, self.options, self.net, progress)?;
         Ok(Some(Fetched { tree, git_dir }))
     }
 
@@ -257,7 +261,7 @@ fn is_full(class: ErrorClass, message: &str) -> bool {
 }
 
 /// Tells a full workspace from an unusable one.
-fn workspace_failed(path: &Path, cause: io::Error) -> GitError {
+pub(super) fn workspace_failed(path: &Path, cause: io::Error) -> GitError {
     let path = path.display().to_string();
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => GitError::WorkspaceFull { path },

@@ -1,5 +1,4 @@
-//! `.gitmodules`: which repository belongs into which directory (gitmodules(5)). The form is that of git's configuration
-//! (git-config(1), "Syntax"), without includes, which git does not follow there either.
+//! `.gitmodules`: which repository belongs into which directory (gitmodules(5)).
 //!
 //! Whoever writes the repository writes this file, so a name or a URL is believed only as far as it harms nobody (G5).
 
@@ -7,6 +6,7 @@ use std::collections::BTreeMap;
 
 use git2::Oid;
 
+use super::config::{self, Said};
 use crate::model::TreePath;
 
 /// Sections of a file: one that holds more was written to be read, not to be used.
@@ -32,24 +32,16 @@ pub(super) struct Section {
 
 /// The sections by their path. What git would refuse, or read in more than one way, is an error.
 pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, Section>, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut named: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    let mut reader = Reader { chars: text.chars().peekable(), line: 1 };
-    let mut current = None;
-    while let Some(item) = reader.item().map_err(|what| format!("line {}: {what}", reader.line))? {
-        match item {
-            Item::Section(section, name) => {
-                current = name.filter(|_| section == "submodule");
-                if let Some(name) = &current {
-                    check_name(name)?;
-                    named.entry(name.clone()).or_default();
-                }
+    for Said { section, subsection, key, value } in config::parse(text)? {
+        let Some(name) = subsection.filter(|_| section == "submodule") else { continue };
+        check_name(&name)?;
+        let values = named.entry(name).or_default();
+        if let Some(value) = value {
+            if value.chars().any(char::is_control) {
+                return Err(format!("a {key} holds a control character"));
             }
-            Item::Value(key, value) => {
-                if let Some(values) = current.as_ref().and_then(|name| named.get_mut(name)) {
-                    values.insert(key, value);
-                }
-            }
+            values.insert(key, value);
         }
         if named.len() > MOST_SECTIONS {
             return Err(format!("it has more than {MOST_SECTIONS} submodules"));
@@ -79,132 +71,6 @@ pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, Section>, String> {
 fn check_name(name: &str) -> Result<(), String> {
     let up = name.split(['/', '\\']).any(|part| part == "..");
     if name.is_empty() || up { Err(format!("a submodule may not have the name {name:?}")) } else { Ok(()) }
-}
-
-enum Item {
-    Section(String, Option<String>),
-    Value(String, String),
-}
-
-struct Reader<'a> {
-    chars: std::iter::Peekable<std::str::Chars<'a>>,
-    line: usize,
-}
-
-impl Reader<'_> {
-    fn next(&mut self) -> Option<char> {
-        let mut next = self.chars.next();
-        // A line end of DOS is one of git's only before the line feed.
-        if next == Some('\r') && self.chars.peek() == Some(&'\n') {
-            next = self.chars.next();
-        }
-        self.line += usize::from(next == Some('\n'));
-        next
-    }
-
-    fn item(&mut self) -> Result<Option<Item>, &'static str> {
-        loop {
-            match self.next() {
-                None => return Ok(None),
-                Some('#' | ';') => while self.next().is_some_and(|c| c != '\n') {},
-                Some('[') => return self.section().map(Some),
-                Some(c) if c.is_ascii_whitespace() || c == '\u{feff}' => {}
-                Some(c) if c.is_ascii_alphabetic() => return self.value(c).map(Some),
-                Some(_) => return Err("it is neither a section nor a name"),
-            }
-        }
-    }
-
-    fn section(&mut self) -> Result<Item, &'static str> {
-        let mut section = String::new();
-        loop {
-            match self.next() {
-                Some(']') => return Ok(Item::Section(section, None)),
-                Some(' ' | '\t') => break,
-                Some(c) if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') => section.push(c.to_ascii_lowercase()),
-                _ => return Err("the section's name is not closed"),
-            }
-        }
-        while self.chars.peek().is_some_and(|c| matches!(c, ' ' | '\t')) {
-            self.next();
-        }
-        if self.next() != Some('"') {
-            return Err("the section's second name is not in quotes");
-        }
-        let mut name = String::new();
-        loop {
-            match self.next() {
-                Some('"') => break,
-                Some('\\') => name.push(self.next().filter(|c| *c != '\n').ok_or("the section's name is not closed")?),
-                Some('\n') | None => return Err("the section's name is not closed"),
-                Some(c) => name.push(c),
-            }
-        }
-        if self.next() == Some(']') { Ok(Item::Section(section, Some(name))) } else { Err("the section is not closed") }
-    }
-
-    fn value(&mut self, first: char) -> Result<Item, &'static str> {
-        let mut key = first.to_ascii_lowercase().to_string();
-        while let Some(c) = self.chars.peek().copied().filter(|c| c.is_ascii_alphanumeric() || *c == '-') {
-            key.push(c.to_ascii_lowercase());
-            self.next();
-        }
-        while self.chars.peek().is_some_and(|c| matches!(c, ' ' | '\t')) {
-            self.next();
-        }
-        match self.next() {
-            // A name alone is a true one.
-            None | Some('\n') => return Ok(Item::Value(key, "true".to_owned())),
-            Some('=') => {}
-            Some(_) => return Err("the name is followed by something else than ="),
-        }
-        let value = self.text()?;
-        if value.chars().any(char::is_control) {
-            return Err("the value holds a control character");
-        }
-        Ok(Item::Value(key, value))
-    }
-
-    /// A value: white space is kept within it and in quotes, comments end it.
-    fn text(&mut self) -> Result<String, &'static str> {
-        let (mut value, mut kept, mut quoted) = (String::new(), 0, false);
-        loop {
-            match self.next() {
-                None | Some('\n') if quoted => return Err("the quotes are not closed"),
-                None | Some('\n') => break,
-                Some('"') => {
-                    quoted = !quoted;
-                    kept = value.len();
-                }
-                Some('\\') => {
-                    match self.next() {
-                        Some('\n') => continue,
-                        Some('n') => value.push('\n'),
-                        Some('t') => value.push('\t'),
-                        Some('b') => value.push('\u{8}'),
-                        Some(c @ ('"' | '\\')) => value.push(c),
-                        _ => return Err("a backslash stands before what it cannot escape"),
-                    }
-                    kept = value.len();
-                }
-                Some('#' | ';') if !quoted => {
-                    while self.next().is_some_and(|c| c != '\n') {}
-                    break;
-                }
-                Some(c) if c.is_ascii_whitespace() && !quoted => {
-                    if !value.is_empty() {
-                        value.push(c);
-                    }
-                }
-                Some(c) => {
-                    value.push(c);
-                    kept = value.len();
-                }
-            }
-        }
-        value.truncate(kept);
-        Ok(value)
-    }
 }
 
 #[cfg(test)]

@@ -2,20 +2,29 @@
 //!
 //! Every name, mode and size in it was chosen by whoever wrote the repository: each is checked when it is met.
 
+mod pointers;
+
+pub(super) use pointers::Pointing;
+
 use std::io::Read;
 
 use git2::Oid;
 
 use super::GitError;
-use super::checkout::Checkout;
+use super::attributes::Treatment;
+use super::checkout::{Checkout, Directory};
 use super::commit::Commit;
+use super::convert::Converted;
+use super::lfs::{self, POINTER_BYTES, Pointer};
 use super::modules::{self, Section, Submodule};
 use super::objects::{Item, ItemKind, Objects, items};
 use super::remote::Notice;
-use crate::model::path::{MAX_DEPTH, MAX_PATH};
+use super::sizes::Sizes;
+use super::walk::{self, Seen, Start, within};
+use crate::model::path::MAX_PATH;
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
 use crate::model::{Address, TreePath};
-use crate::support::limits::{Bound, GIT_MODULES_BYTES, Limits, SOURCE_BYTES, SOURCE_ENTRIES};
+use crate::support::limits::{GIT_MODULES_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES};
 use crate::support::scratch::ScratchDir;
 
 /// Submodules named in a notice.
@@ -42,6 +51,8 @@ pub struct GitTree {
     checkout: Checkout,
     /// The commit's own tree, and that of the directory that is the root.
     top: Oid,
+    sizes: Sizes,
+    objects_beside: lfs::Store,
     root: Oid,
     subdir: TreePath,
     time: Time,
@@ -49,7 +60,7 @@ pub struct GitTree {
     identity: String,
     limits: Limits,
     notices: Vec<Notice>,
-    _scratch: ScratchDir,
+    scratch: ScratchDir,
 }
 
 impl GitTree {
@@ -63,6 +74,8 @@ impl GitTree {
             objects,
             checkout: Checkout::new(commit.tree),
             top: commit.tree,
+            sizes: Sizes::default(),
+            objects_beside: lfs::Store::default(),
             root,
             time: commit.time(),
             identity: format!("git {url} {}", parts.subdir.display()),
@@ -70,7 +83,7 @@ impl GitTree {
             limits: parts.limits,
             notices: Vec::new(),
             subdir: parts.subdir,
-            _scratch: parts.scratch,
+            scratch: parts.scratch,
         };
         if submodules && !parts.submodules {
             tree.notices.extend(tree.submodule_notice()?);
@@ -103,9 +116,9 @@ impl GitTree {
         let name = ".gitmodules";
         let refused = |path: &str, rule: String| TreeError::Refused { path: path.to_owned(), rule };
         let mut links = Vec::new();
-        self.walk_with(&mut |entry, kind| {
-            if kind == ItemKind::Submodule {
-                links.push((entry.path, entry.key));
+        self.walk_items(&mut |seen| {
+            if seen.item.kind() == ItemKind::Submodule {
+                links.push((seen.path.clone(), seen.full.display(), seen.item.id));
             }
             Ok(Walk::Enter)
         })?;
@@ -124,9 +137,7 @@ impl GitTree {
         };
         let sections = modules::parse(&text).map_err(|rule| refused(name, rule))?;
         let mut found = Vec::new();
-        for (path, key) in links {
-            let full = if self.subdir.is_root() { path.display() } else { format!("{}/{}", self.subdir.display(), path.display()) };
-            let commit = Oid::from_bytes(&key).map_err(|error| TreeError::Damaged(error.message().to_owned()))?;
+        for (path, full, commit) in links {
             match sections.get(&full) {
                 Some(section) if section.skipped => {}
                 Some(Section { url: Some(url), .. }) => found.push(Submodule { path, url: url.clone(), commit }),
@@ -139,11 +150,11 @@ impl GitTree {
     /// Where they are not asked for: as after `git clone` without `--recursive` their directories are empty, and that is said.
     fn submodule_notice(&self) -> Result<Option<Notice>, TreeError> {
         let (mut names, mut count) = (Vec::new(), 0);
-        self.walk_with(&mut |entry, kind| {
-            if kind == ItemKind::Submodule {
+        self.walk_items(&mut |seen| {
+            if seen.item.kind() == ItemKind::Submodule {
                 count += 1;
                 if count <= NAMED {
-                    names.push(entry.path.display());
+                    names.push(seen.path.display());
                 }
             }
             Ok(Walk::Enter)
@@ -154,18 +165,21 @@ impl GitTree {
         Ok((count > 0).then_some(Notice { message, hint }))
     }
 
-    fn walk_with(&self, visit: &mut dyn FnMut(Entry, ItemKind) -> Visited) -> Result<(), TreeError> {
-        let mut walker = Walker { tree: self, visit, entries: 0, bytes: 0, held: 0 };
-        walker.directory(self.root, &TreePath::root(), 0)
+    /// Shows what is there without looking at any body.
+    fn walk_items(&self, visit: &mut dyn FnMut(Seen<'_>) -> Visited) -> Result<(), TreeError> {
+        let (objects, checkout, most_entries) = (&self.objects, &self.checkout, self.limits.source_entries);
+        walk::walk(&Start { objects, checkout, tree: self.root, path: &self.subdir, most_entries }, visit)
     }
 
-    /// An item as an entry, with the size of its body.
-    fn entry(&self, path: TreePath, item: &Item<'_>) -> Result<Entry, TreeError> {
+    /// An item as an entry, with the size of its body. `full` is its path from the commit's root, `place` the directory it is in,
+    /// as far as its attributes can be had.
+    fn entry(&self, path: TreePath, full: &TreePath, item: &Item<'_>, place: Option<&Directory>) -> Result<Entry, TreeError> {
         let (kind, mode) = match item.kind() {
             ItemKind::Directory | ItemKind::Submodule => (Kind::Directory, 0o755),
             ItemKind::Link => (Kind::Symlink { target: self.target(item.id, &path)? }, 0o777),
             ItemKind::File => {
-                let size = self.objects.size(item.id, &path, self.limits.object_bytes)?;
+                let treatment = place.map(|place| place.treatment(full.as_bytes())).unwrap_or_default();
+                let size = self.size(&path, item.id, &treatment)?;
                 // Executable or not, whatever else old trees say (git's cache.h, `create_ce_mode`).
                 (Kind::File { size, link: 0 }, if item.mode & 0o100 == 0 { 0o644 } else { 0o755 })
             }
@@ -174,6 +188,42 @@ impl GitTree {
         let mut key = BodyKey::default();
         key.copy_from_slice(item.id.as_bytes());
         Ok(Entry { path, kind, mode, modified: self.time, key })
+    }
+
+    /// Bytes of a file as a checkout gives it; of one that is refused, as it is stored.
+    fn size(&self, path: &TreePath, id: Oid, treatment: &Treatment) -> Result<u64, TreeError> {
+        let limit = self.limits.object_bytes;
+        let stored = self.objects.size(id, path, limit)?;
+        if stored == 0 || treatment.refused.is_some() {
+            return Ok(stored);
+        }
+        if treatment.lfs && stored <= POINTER_BYTES {
+            let pointer = Pointer::parse(self.objects.blob(id, path, limit)?.data());
+            if let Some(size) = pointer.and_then(|pointer| self.objects_beside.size(&pointer)) {
+                return Ok(size);
+            }
+        }
+        if treatment.conversion.is_nothing() {
+            return Ok(stored);
+        }
+        let size = self.sizes.of(id, treatment.conversion, || {
+            let blob = self.objects.blob(id, path, limit)?;
+            Ok(treatment.conversion.size(blob.data(), id))
+        })?;
+        if size > limit {
+            return Err(TreeError::refused(path, format!("it has {size} bytes, more than the limit {OBJECT_BYTES} of {limit}")));
+        }
+        Ok(size)
+    }
+
+    fn full(&self, path: &TreePath) -> Result<TreePath, TreeError> {
+        path.components()
+            .try_fold(self.subdir.clone(), |full, name| full.checked_join(name).map_err(|rule| TreeError::bad_name(name, rule)))
+    }
+
+    /// What becomes of a file.
+    fn treatment(&self, full: &TreePath) -> Result<Treatment, TreeError> {
+        Ok(self.checkout.directory(&self.objects, &full.parent().unwrap_or_default())?.treatment(full.as_bytes()))
     }
 
     fn target(&self, id: Oid, path: &TreePath) -> Result<Vec<u8>, TreeError> {
@@ -223,12 +273,18 @@ impl SourceTree for GitTree {
     }
 
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Visited) -> Result<(), TreeError> {
-        self.walk_with(&mut |entry, _| visit(entry))
+        let mut bytes: u64 = 0;
+        self.walk_items(&mut |seen| {
+            let entry = self.entry(seen.path.clone(), seen.full, seen.item, seen.place)?;
+            bytes = bytes.saturating_add(entry.size());
+            within(&entry.path, bytes, SOURCE_BYTES, self.limits.source_bytes)?;
+            visit(entry)
+        })
     }
 
     fn lookup(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
         let root = Item { mode: 0o040_000, name: b"", id: self.root };
-        let mut found = self.entry(TreePath::root(), &root)?;
+        let mut found = self.entry(TreePath::root(), &self.subdir, &root, None)?;
         let mut at = Some(self.root);
         for name in path.components() {
             let Some(tree) = at else { return Ok(None) };
@@ -236,7 +292,12 @@ impl SourceTree for GitTree {
             let items = items(object.data())?;
             let Some(item) = items.iter().find(|item| item.name == name) else { return Ok(None) };
             let seen = found.path.checked_join(name).map_err(|rule| TreeError::bad_name(name, rule))?;
-            found = self.entry(seen, item)?;
+            let full = self.full(&seen)?;
+            let place = match item.kind() {
+                ItemKind::File => walk::held(self.checkout.directory(&self.objects, &full.parent().unwrap_or_default()))?,
+                _ => None,
+            };
+            found = self.entry(seen, &full, item, place.as_deref())?;
             at = (item.kind() == ItemKind::Directory).then_some(item.id);
         }
         Ok(Some(found))
@@ -245,55 +306,21 @@ impl SourceTree for GitTree {
     fn open(&self, path: &TreePath, key: &BodyKey) -> Result<Box<dyn Read + Send + '_>, TreeError> {
         let id = Oid::from_bytes(key).map_err(|error| TreeError::Damaged(error.message().to_owned()))?;
         let blob = self.objects.blob(id, path, self.limits.object_bytes)?;
-        let mut full = self.subdir.clone();
-        for name in path.components() {
-            full = full.checked_join(name).map_err(|rule| TreeError::bad_name(name, rule))?;
+        let treatment = self.treatment(&self.full(path)?)?;
+        if let Some(refusal) = treatment.refused.filter(|refusal| refusal.of_empty || !blob.data().is_empty()) {
+            let rule = format!("its attribute {} would change it on checkout, by what this agent does not have", refusal.attribute);
+            return Err(TreeError::refused(path, rule));
         }
-        self.checkout.check(&self.objects, &full, blob.data())?;
-        Ok(Box::new(blob))
-    }
-}
-
-/// Goes through a tree and counts.
-struct Walker<'a, 'v> {
-    tree: &'a GitTree,
-    visit: &'v mut dyn FnMut(Entry, ItemKind) -> Visited,
-    /// Of every directory that was read, whether or not they were shown yet: those above are all held.
-    entries: u64,
-    bytes: u64,
-    /// Bytes of the tree objects from the root to here.
-    held: u64,
-}
-
-impl Walker<'_, '_> {
-    fn directory(&mut self, id: Oid, path: &TreePath, depth: usize) -> Result<(), TreeError> {
-        if depth > MAX_DEPTH {
-            return Err(TreeError::refused(path, format!("it is nested deeper than {MAX_DEPTH} directories")));
-        }
-        let object = self.tree.objects.tree_beside(id, self.held)?;
-        let items = items(object.data())?;
-        let limits = &self.tree.limits;
-        self.entries += items.len() as u64;
-        within(path, self.entries, SOURCE_ENTRIES, limits.source_entries)?;
-        self.held += object.len() as u64;
-        for item in items {
-            let below = path.clone().checked_join(item.name).map_err(|rule| TreeError::bad_name(item.name, rule))?;
-            let entry = self.tree.entry(below, &item)?;
-            self.bytes = self.bytes.saturating_add(entry.size());
-            within(&entry.path, self.bytes, SOURCE_BYTES, limits.source_bytes)?;
-            let path = (item.kind() == ItemKind::Directory).then(|| entry.path.clone());
-            if let (Walk::Enter, Some(path)) = ((self.visit)(entry, item.kind())?, path) {
-                self.directory(item.id, &path, depth + 1)?;
+        if let Some(pointer) = Pointer::parse(blob.data()).filter(|_| treatment.lfs) {
+            match self.objects_beside.open(&pointer) {
+                Ok(Some(object)) => return Ok(Box::new(object)),
+                Ok(None) => {}
+                Err(rule) => return Err(TreeError::refused(path, rule)),
             }
         }
-        self.held -= object.len() as u64;
-        Ok(())
+        if treatment.conversion.is_nothing() {
+            return Ok(Box::new(blob));
+        }
+        Ok(Box::new(Converted::new(blob, treatment.conversion, id)))
     }
-}
-
-fn within(path: &TreePath, found: u64, bound: Bound, most: u64) -> Result<(), TreeError> {
-    if found > most {
-        return Err(TreeError::refused(path, format!("with it the source has more than the limit {bound} of {most}")));
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Door, Fetched, GitError, GitTree, Options, fetch};
+use super::{Door, Fetched, GitError, GitTree, Lfs, Options, fetch};
 use crate::event::SourceProgress;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::trial::{Asked, Pki, Server, answer};
@@ -50,7 +50,12 @@ impl Repo {
             git(self.path()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -220,6 +225,8 @@ impl Trial {
             door: Door::Http(None),
             workspace: workspace.path().to_owned(),
             limits: Limits::default(),
+            lfs: Lfs::default(),
+            plain_http: true,
         };
         Self { options, trust: Vec::new(), cancel: CancellationToken::new(), workspace }
     }

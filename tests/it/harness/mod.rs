@@ -12,6 +12,7 @@ pub mod http;
 pub mod image;
 #[macro_use]
 pub mod ledger;
+pub mod lfs;
 pub mod process;
 pub mod registry;
 pub mod relay;

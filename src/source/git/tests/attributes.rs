@@ -1,111 +1,26 @@
 //! Attributes against git's own reading of them.
 
-use std::fmt::Write;
-
 use proptest::prelude::*;
 
 use super::tree::{body, entries};
-use crate::model::tree::{Kind, TreeError};
 use crate::source::git::attributes::{Attributes, Budget, Rules, TooMany};
+use crate::source::git::convert::Crlf;
 use crate::source::git::pattern::Pattern;
-use crate::source::git::trial::{Repo, Trial, git, serve};
-
-/// What a clone writes differs from what is in the repository exactly where the tree refuses to open.
-#[test]
-fn a_file_is_refused_exactly_where_a_checkout_would_change_it() {
-    let repo = Repo::new();
-    let bodies: [(&str, &[u8]); 10] = [
-        ("lf", b"a\nb\n"),
-        ("crlf", b"a\r\nb\r\n"),
-        ("mixed", b"a\r\nb\n"),
-        ("cr", b"a\rb\n"),
-        ("nul", b"a\0b\n"),
-        ("bin", b"\x01\x02\x03\x04\n"),
-        ("none", b"no line end"),
-        ("empty", b""),
-        ("ident", b"x $Id$ y\n"),
-        ("dollar", b"$Idx$ $id$\n"),
-    ];
-    let settings = [
-        "",
-        "text",
-        "-text",
-        "text=auto",
-        "eol=lf",
-        "eol=crlf",
-        "text eol=crlf",
-        "text=auto eol=crlf",
-        "-text eol=crlf",
-        "crlf",
-        "-crlf",
-        "crlf=input",
-        "crlf eol=crlf",
-        "!eol",
-        "ident",
-        "-ident",
-        "ident=x",
-        "binary",
-        "binary eol=crlf",
-        "working-tree-encoding=UTF-8",
-        "filter=undefined",
-        "-filter",
-        "odd",
-        "text=input eol=crlf",
-        "eol=other",
-        "-crlf eol=crlf",
-    ];
-    let mut attributes = "[attr]odd eol=crlf ident\n*/below/* eol=crlf\n".to_owned();
-    for (n, setting) in settings.iter().enumerate() {
-        writeln!(attributes, "/s{n}/* {setting}").unwrap();
-        for (name, body) in bodies {
-            repo.write(format!("s{n}/{name}"), body);
-        }
-    }
-    repo.write("x/below/lf", "a\n");
-    repo.write("x/below/not", "a\n");
-    repo.write("x/below/.gitattributes", "not -text\n\"lf\" eol=crlf\n");
-    // Added without attributes, so that the repository holds the very bytes.
-    repo.git(&["add", "-A"]);
-    repo.write(".gitattributes", &attributes);
-    repo.git(&["add", "--", ".gitattributes"]);
-    repo.git(&["commit", "-q", "-m", "x"]);
-    let server = serve(&repo);
-    let clone = tempfile::TempDir::new().unwrap();
-    assert!(git(clone.path()).args(["clone", "-q", server.at("/repo.git").as_str(), "clone"]).status().unwrap().success());
-    let tree = Trial::new(&server).run().unwrap();
-    let mut refused = 0;
-    for entry in entries(&tree).iter().filter(|entry| matches!(entry.kind, Kind::File { .. })) {
-        let path = entry.path.display();
-        let blob = repo.git(&["rev-parse", &format!("HEAD:{path}")]);
-        let object = std::process::Command::new("git").current_dir(repo.path()).args(["cat-file", "blob", &blob]).output().unwrap().stdout;
-        let same = std::fs::read(clone.path().join("clone").join(&path)).unwrap() == object;
-        let filtered = settings.iter().position(|setting| *setting == "filter=undefined").unwrap();
-        let want = same && !path.starts_with(&format!("s{filtered}/"));
-        match body(&tree, entry) {
-            Ok(bytes) => assert!(want && bytes == object, "{path} was opened"),
-            Err(TreeError::Refused { rule, .. }) => {
-                refused += 1;
-                assert!(!want, "{path} was refused: {rule}");
-            }
-            Err(other) => panic!("{other}"),
-        }
-    }
-    assert!(refused > 30, "{refused}");
-}
+use crate::source::git::trial::{Repo, Trial, serve};
 
 #[test]
 fn an_encoding_is_refused_by_its_name() {
     let rules = root(b"* working-tree-encoding=UTF-16LE\n").unwrap();
     let found = Attributes::of([(&rules, &b"a"[..])].into_iter(), Some(&rules));
-    assert_eq!(found.changes(b"x").as_deref(), Some("working-tree-encoding=UTF-16LE"));
-    assert_eq!(found.changes(b""), None);
+    let refusal = found.treatment().refused.unwrap();
+    assert_eq!((refusal.attribute.as_str(), refusal.of_empty), ("working-tree-encoding=UTF-16LE", false));
 }
 
 #[test]
 fn macros_that_name_themselves_come_to_an_end() {
     let rules = root(b"[attr]a b\n[attr]b a eol=crlf\n* a\n").unwrap();
     let found = Attributes::of([(&rules, &b"a"[..])].into_iter(), Some(&rules));
-    assert_eq!(found.changes(b"x\n").as_deref(), Some("eol=crlf"));
+    assert_eq!(found.treatment().conversion.crlf, Crlf::Always);
 }
 
 #[test]
@@ -128,8 +43,8 @@ fn g11_only_what_matters_is_compiled_and_a_commit_has_one_budget() {
     // What a nested file says of macros matters where the root knows them.
     let macros = root(b"[attr]dos eol=crlf\n").unwrap();
     let nested = Rules::parse(b"*.bat dos\n*.sh unix\n", Some(&macros), &mut budget).unwrap();
-    let changes = |path: &[u8]| Attributes::of([(&nested, path)].into_iter(), Some(&macros)).changes(b"x\n");
-    assert_eq!((changes(b"a.bat").as_deref(), changes(b"a.sh")), (Some("eol=crlf"), None));
+    let crlf = |path: &[u8]| Attributes::of([(&nested, path)].into_iter(), Some(&macros)).treatment().conversion.crlf;
+    assert_eq!((crlf(b"a.bat"), crlf(b"a.sh")), (Crlf::Always, Crlf::Never));
     let expressions = "*[ab]x text\n".repeat(200);
     let results: Vec<_> = (0..6).map(|_| Rules::parse(expressions.as_bytes(), Some(&macros), &mut budget).map(drop)).collect();
     assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Err(TooMany)]);

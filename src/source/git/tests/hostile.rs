@@ -1,9 +1,7 @@
 //! Trees that git would not write, and what is refused in those it would.
 
-use std::os::unix::fs::symlink;
-
-use super::tree::{body, entries};
-use crate::model::tree::{Kind, SourceTree, TreeError, Walk};
+use super::tree::entries;
+use crate::model::tree::{SourceTree, TreeError, Walk};
 use crate::model::{Classified, Reason};
 use crate::source::git::GitError;
 use crate::source::git::trial::{Repo, Trial, noise, serve};
@@ -137,30 +135,6 @@ fn a_submodule_is_an_empty_directory_and_is_said() {
     assert!(tree.notices()[0].message.contains("lib/x"), "{:?}", tree.notices());
     let error = Trial::new(&server).subdir("lib/x").run().err().unwrap();
     assert!(error.to_string().contains("submodule"), "{error}");
-}
-
-#[test]
-fn a_pointer_of_lfs_is_refused_when_it_would_be_shipped() {
-    let repo = Repo::new();
-    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "a".repeat(64));
-    repo.write("big.bin", &pointer);
-    repo.write("tracked.bin", "the file itself");
-    repo.write("long.txt", format!("{pointer}{}", "x".repeat(2000)));
-    repo.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
-    symlink("big.bin", repo.path().join("link")).unwrap();
-    repo.git(&["config", "filter.lfs.clean", "cat"]);
-    repo.commit("x");
-    let tree = Trial::new(&serve(&repo)).run().unwrap();
-    for entry in entries(&tree).iter().filter(|entry| matches!(entry.kind, Kind::File { .. })) {
-        let read = body(&tree, entry);
-        match entry.path.as_bytes() {
-            b"big.bin" => {
-                let error = read.unwrap_err().to_string();
-                assert!(error.contains("big.bin") && error.contains("LFS"), "{error}");
-            }
-            _ => assert!(read.is_ok(), "{:?}", entry.path),
-        }
-    }
 }
 
 /// What is refused names its bound, and nothing of it was read.
