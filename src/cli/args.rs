@@ -201,6 +201,9 @@ struct BuildFlags {
     /// KEY alone takes the value from the environment
     #[arg(long, value_name = "KEY[=VALUE]")]
     build_arg: Vec<String>,
+    /// Tell the build SOURCE_URI, SOURCE_REF, SOURCE_ID
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    source_args: Option<bool>,
     #[arg(long, value_name = "KEY=VALUE", help = "A label of the image")]
     label: Vec<String>,
     /// os/arch or os/arch/variant

@@ -49,6 +49,7 @@ fn request(settings: &Settings) -> Value {
             "platform": build.platform,
             "builder": build.builder,
             "pull": build.pull,
+            "sourceArgs": build.source_args,
             "noCache": build.no_cache,
             "network": build.network,
             "keep": build.keep,

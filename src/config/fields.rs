@@ -74,6 +74,7 @@ pub const FIELDS: &[Field] = &[
     field("build.dockerfile", "file", "BUILD_DOCKERFILE", Text),
     field("build.target", "target", "BUILD_TARGET", Text),
     secret("build.args", "build-arg", "BUILD_ARGS", Pairs),
+    field("build.sourceArgs", "source-args", "BUILD_SOURCE_ARGS", Switch),
     field("build.labels", "label", "BUILD_LABELS", Pairs),
     field("build.platform", "platform", "BUILD_PLATFORM", Text),
     field("build.builder", "builder", "BUILD_BUILDER", Text),

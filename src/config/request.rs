@@ -184,6 +184,8 @@ pub struct Build {
     /// Build arguments. They are visible in the image's history: never a secret.
     #[serde(default)]
     pub args: BTreeMap<String, String>,
+    /// Tell the build of its source by the arguments `SOURCE_URI`, `SOURCE_REF`, `SOURCE_ID`, `SOURCE_DATE` and `CONTEXT_DIR`.
+    pub source_args: Option<bool>,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// `os/arch` or `os/arch/variant`.

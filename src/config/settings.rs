@@ -148,6 +148,8 @@ pub struct Build {
     pub dockerfile: TreePath,
     pub target: Option<String>,
     pub args: Pairs,
+    /// Those of the source beside them.
+    pub source_args: bool,
     pub labels: Pairs,
     /// `os/arch` or `os/arch/variant`.
     pub platform: Option<String>,

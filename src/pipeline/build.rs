@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::labels;
+use super::told;
 use crate::config::Settings;
 use crate::config::settings::Network;
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
 use crate::engine::{BuildSpec, Built, Context, Engine};
+use crate::event::Pairs;
 use crate::model::Reference;
 use crate::model::tree::SourceTree;
 
@@ -16,7 +17,7 @@ use crate::model::tree::SourceTree;
 pub fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) -> Result<ContextTree, ContextError> {
     let context = ContextTree::lay(source, &settings.build.dockerfile, settings.source.dockerfile.as_deref())?;
     if builder != "classic" {
-        frontend::check(context.dockerfile(), &settings.build.args, settings.policy.frontends())?;
+        frontend::check(context.dockerfile(), &arguments(&context, settings), settings.policy.frontends())?;
     }
     Ok(context)
 }
@@ -33,8 +34,8 @@ pub async fn run<E: Engine>(
     let spec = BuildSpec {
         reference: temporary.to_owned(),
         target: wanted.target.clone(),
-        args: wanted.args.clone(),
-        labels: labels::of(context.revision(), &wanted.labels),
+        args: arguments(&context, settings),
+        labels: told::labels(context.revision(), &wanted.labels),
         platform: wanted.platform.clone(),
         pull: wanted.pull,
         no_cache,
@@ -51,9 +52,13 @@ pub async fn run<E: Engine>(
     Ok(engine.build(&spec, context).await)
 }
 
+fn arguments(context: &ContextTree, settings: &Settings) -> Pairs {
+    told::arguments(context.revision(), &settings.build.args, settings.build.source_args)
+}
+
 /// The registries that the base images come from; `None` where the Dockerfile does not tell them all.
 fn base_hosts(context: &ContextTree, settings: &Settings) -> Option<Vec<String>> {
-    let bases = bases::bases(context.dockerfile(), &settings.build.args);
+    let bases = bases::bases(context.dockerfile(), &arguments(context, settings));
     if bases.unknown {
         return None;
     }

@@ -5,7 +5,6 @@ mod build;
 mod cancel;
 mod draft;
 mod fetch;
-mod labels;
 mod outbox;
 mod preflight;
 mod publish;
@@ -16,6 +15,7 @@ mod repository;
 mod retry;
 mod run;
 mod tidy;
+mod told;
 mod upload;
 
 pub use cancel::Cancel;

@@ -306,3 +306,33 @@ fn a_git_dir_goes_into_the_context_and_the_url_says_what_to_build() {
     assert!(Image::in_registry(Registry::shared(), run.digest()).holds("src/text", b"below"));
     assert_eq!(run.document()["source"]["ref"], "refs/tags/v1");
 }
+
+#[test]
+fn a_build_is_told_of_its_source_when_it_asks_and_an_image_always() {
+    promise!(1);
+    let server = GitServer::start(&GitDemands::default());
+    let repository = server.repository("told");
+    let arguments = "ARG SOURCE_URI\nARG SOURCE_REF\nARG SOURCE_ID\nARG SOURCE_DATE\n";
+    repository.write(
+        "Dockerfile",
+        format!("FROM BASE\n{arguments}RUN echo $SOURCE_URI $SOURCE_REF $SOURCE_ID $SOURCE_DATE >/told\n").replace("BASE", base()),
+    );
+    let commit = repository.commit("a subject");
+    let url = server.url(&repository);
+    for builder in BUILDERS {
+        let told = |more: &[&str]| {
+            let (reference, _) = destination("told");
+            let run = Agent::build().args(&["--git", &url, "-d", &reference, "--builder", builder]).args(&PLAIN).args(more).run().ok();
+            Image::in_registry(Registry::shared(), run.digest())
+        };
+        let image = told(&["--source-args"]);
+        assert!(image.holds("told", format!("{url} refs/heads/main {commit} 2024-02-29T12:00:00Z\n").as_bytes()), "{builder}");
+        let label = |name: &str| image.config["config"]["Labels"][name].clone();
+        assert_eq!(label("org.opencontainers.image.revision"), commit.as_str());
+        assert_eq!(label("podwright.source.author"), "Ada Tester <ada@example.com>");
+        assert_eq!(label("podwright.source.subject"), "a subject");
+        let image = told(&["--source-args", "--build-arg", "SOURCE_ID=mine"]);
+        assert!(image.holds("told", format!("{url} refs/heads/main mine 2024-02-29T12:00:00Z\n").as_bytes()), "{builder}");
+        assert!(told(&[]).holds("told", b"\n"), "{builder}");
+    }
+}

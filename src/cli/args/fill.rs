@@ -91,6 +91,7 @@ impl BuildFlags {
         layer.maybe("build.platform", self.platform);
         layer.maybe("build.builder", self.builder);
         layer.maybe("build.pull", self.pull);
+        layer.maybe("build.sourceArgs", self.source_args);
         layer.maybe("build.noCache", self.no_cache);
         layer.maybe("build.network", self.network);
         layer.maybe("build.keep", list(self.tag));

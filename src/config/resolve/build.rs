@@ -42,6 +42,7 @@ pub fn resolve(build: request::Build, policy: &Policy) -> Result<Build, ConfigEr
         platform: build.platform.map(platform).transpose()?,
         builder: build.builder.unwrap_or_default(),
         pull: build.pull.unwrap_or(true),
+        source_args: build.source_args.unwrap_or_default(),
         no_cache: build.no_cache.unwrap_or_default(),
         network: build.network.unwrap_or_default(),
         keep: names("build.keep", &build.keep)?,
