@@ -10,9 +10,11 @@ import tarfile
 import time
 from dataclasses import dataclass, field
 
+import fetching
 import kit
 from kit import DOCKER, HOME, SOCKET
 
+PARTS = ["end", "fetch", "build", "memory", "start"]
 BUILDKIT = {"classic": "0", "buildkit": "1"}
 # The aims: of the peer's median, or MiB and ms.
 END_TO_END, CONTEXT, RSS, GIT_RSS, FIRST_EVENT = 0.7, {"buildkit": 0.95, "classic": 1.0}, 48.0, 1.5, 10.0
@@ -38,8 +40,8 @@ class Row:
 
 
 class Bench:
-    def __init__(self, agent, runs):
-        self.agent, self.runs, self.rows = agent, runs, []
+    def __init__(self, agent, runs, full):
+        self.agent, self.runs, self.full, self.rows = agent, runs, full, []
         (HOME / "ws").mkdir(mode=0o777)
         (HOME / "ws").chmod(0o777)
         (HOME / "home").mkdir()
@@ -79,11 +81,16 @@ class Bench:
                 subprocess.check_call(["rm", "-rf", clone])
             assert kit.entries(f"{registry}/ours:{builder}-0") == kit.entries(f"{registry}/peer:{builder}-0"), "the images are not equal"
 
+    # --- a source alone
+
+    def fetch(self):
+        fetching.fetch(self, self.full)
+
     # --- a directory to an image
 
-    def build(self, full):
+    def build(self):
         trees = [("5,000 small files", kit.tree("small", 5000, 200, 8000), self.runs)]
-        if full:
+        if self.full:
             fewer = min(self.runs, 3)
             trees.append(("100,000 small files", kit.tree("many", 100_000, 200, 2000), fewer))
             trees.append(("1 GiB in 20 files", kit.large("large", 20, (1 << 30) // 20), fewer))
@@ -219,12 +226,12 @@ def main():
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--images-on", required=True)
-    parser.add_argument("--only", action="append", choices=["end", "build", "memory", "start"])
+    parser.add_argument("--only", action="append", choices=PARTS)
     options = parser.parse_args()
-    bench = Bench(options.agent, options.runs)
-    for part in ["end", "build", "memory", "start"]:
+    bench = Bench(options.agent, options.runs, options.full)
+    for part in PARTS:
         if not options.only or part in options.only:
-            bench.build(options.full) if part == "build" else getattr(bench, part)()
+            getattr(bench, part)()
     bench.report(kit.api("GET", "/version"), options.images_on)
 
 
