@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use super::address::Forbidden;
-use super::ssh::Distrust;
 use super::{RedactedUrl, tls};
 
 /// Which wait came to its end.
@@ -30,6 +29,19 @@ impl Wait {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(pub String);
+
+/// Why the key of a host of ssh is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    #[error("known_hosts does not list it")]
+    Unknown,
+    #[error("known_hosts lists another key for it ({0}): somebody may be listening in")]
+    Changed(String),
+    #[error("known_hosts has revoked it (@revoked)")]
+    Revoked,
+    #[error("its certificate {0}")]
+    Certificate(&'static str),
+}
 
 /// Why a request had no usable answer. `host` is `host:port` as the request named it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -18,12 +18,12 @@ mod tls;
 
 pub use blocking::{BlockingClient, Body, Reply};
 pub use client::{Client, Request, Response, Settings, Timeouts};
-pub use error::{Cause, NetError, Wait};
+pub use error::{Cause, Distrust, NetError, Wait};
 pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use ssh::{BadKey, Distrust, KnownHosts, SshIdentity, SshKey};
+pub use ssh::{BadKey, KnownHosts, SshIdentity, SshKey};
 pub use stream::Stream;
 pub use tls::{Identity, SystemRoots, Trust};
 

@@ -8,6 +8,8 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, KnownHosts as Lines, Marker};
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey};
 
+use crate::net::error::Distrust;
+
 /// Lines of a file; one that holds more is no list of hosts somebody wrote.
 const MOST_LINES: usize = 100_000;
 
@@ -17,19 +19,6 @@ const USUAL_PORT: u16 = 22;
 /// The lines of one or more files.
 #[derive(Clone, Default)]
 pub struct KnownHosts(Vec<Entry>);
-
-/// Why a host is not trusted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
-    #[error("known_hosts does not list it")]
-    Unknown,
-    #[error("known_hosts lists another key for it ({0}): somebody may be listening in")]
-    Changed(String),
-    #[error("known_hosts has revoked it (@revoked)")]
-    Revoked,
-    #[error("its certificate {0}")]
-    Certificate(&'static str),
-}
 
 impl KnownHosts {
     /// Lines of kinds of keys that nobody here knows are passed over, as by OpenSSH; `None` where no line can be used.

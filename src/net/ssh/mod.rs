@@ -25,7 +25,7 @@ use super::blocking::BlockingClient;
 use super::error::Cause;
 use super::stream::{Place, Said, Stream};
 use super::{NetError, Timeouts, Wait};
-pub use known_hosts::{Distrust, KnownHosts};
+pub use known_hosts::KnownHosts;
 
 /// Keys that are offered: a server ends the conversation after about six (sshd_config(5), `MaxAuthTries`).
 const MOST_KEYS: usize = 6;

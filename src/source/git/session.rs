@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GitError;
-use super::http::Http;
 use super::remote::{Capabilities, Scanner};
 use crate::model::Address;
 use crate::net::{BlockingClient, Credential, NetError, SshIdentity};
@@ -20,13 +19,6 @@ pub enum Door {
     Daemon,
 }
 
-/// What the session's transport has to go through.
-pub(super) enum Way {
-    Http(Http),
-    Ssh(SshIdentity),
-    Daemon,
-}
-
 /// One fetch's conversation with a host.
 #[derive(Clone)]
 pub(super) struct Session(Arc<Inner>);
@@ -34,7 +26,7 @@ pub(super) struct Session(Arc<Inner>);
 struct Inner {
     net: BlockingClient,
     address: Address,
-    way: Way,
+    door: Door,
     checked: bool,
     state: Mutex<State>,
 }
@@ -50,12 +42,7 @@ struct State {
 impl Session {
     /// `checked`: a repository chose the address, so what only this node can see is refused.
     pub fn new(net: BlockingClient, address: Address, door: Door, checked: bool) -> Self {
-        let way = match door {
-            Door::Http(credential) => Way::Http(Http::new(credential)),
-            Door::Ssh(identity) => Way::Ssh(identity),
-            Door::Daemon => Way::Daemon,
-        };
-        Self(Arc::new(Inner { net, address, way, checked, state: Mutex::default() }))
+        Self(Arc::new(Inner { net, address, door, checked, state: Mutex::default() }))
     }
 
     pub fn net(&self) -> &BlockingClient {
@@ -70,8 +57,8 @@ impl Session {
         self.0.checked
     }
 
-    pub fn way(&self) -> &Way {
-        &self.0.way
+    pub fn door(&self) -> &Door {
+        &self.0.door
     }
 
     pub fn capabilities(&self) -> Capabilities {

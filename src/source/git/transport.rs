@@ -1,11 +1,13 @@
 //! What libgit2 calls for every URL: the transport of the session that this thread has under way.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use git2::transport::Transport;
 use git2::{Error, Remote};
 
-use super::session::{Session, Way};
+use super::http::Http;
+use super::session::{Door, Session};
 use super::transport_http::HttpTransport;
 use super::transport_stream::StreamTransport;
 
@@ -31,8 +33,11 @@ pub(super) fn enter(session: &Session) -> Entered {
 pub(super) fn for_this_thread(remote: &Remote<'_>) -> Result<Transport, Error> {
     let session = SESSION.with(|session| session.borrow().clone());
     let session = session.ok_or_else(|| Error::from_str("no fetch is under way on this thread"))?;
-    match session.way() {
-        Way::Http(_) => Transport::smart(remote, true, HttpTransport(session)),
-        Way::Ssh(_) | Way::Daemon => Transport::smart(remote, false, StreamTransport(session)),
+    match session.door() {
+        Door::Http(credential) => {
+            let http = Arc::new(Http::new(credential.clone()));
+            Transport::smart(remote, true, HttpTransport { session, http })
+        }
+        Door::Ssh(_) | Door::Daemon => Transport::smart(remote, false, StreamTransport(session)),
     }
 }

@@ -3,27 +3,31 @@
 //! It only turns libgit2's reads and writes into the two requests of a session's `Http`, which knows the rest.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use git2::Error;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use super::GitError;
+use super::http::Http;
 use super::remote::Scanner;
-use super::session::{Session, Way};
+use super::session::Session;
 use crate::net::{Body, NetError};
 
 /// Bytes of one request: libgit2 asks in small steps.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// Requests and answers, each a stream of its own.
-pub(super) struct HttpTransport(pub Session);
+pub(super) struct HttpTransport {
+    pub session: Session,
+    pub http: Arc<Http>,
+}
 
 impl SmartSubtransport for HttpTransport {
     fn action(&self, _url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, Error> {
-        let session = self.0.clone();
         let exchange = match action {
-            Service::UploadPackLs => Exchange::new(session, true),
-            Service::UploadPack => Exchange::new(session, false),
+            Service::UploadPackLs => Exchange::new(self, true),
+            Service::UploadPack => Exchange::new(self, false),
             Service::ReceivePackLs | Service::ReceivePack => return Err(Error::from_str("nothing is ever pushed")),
         };
         Ok(Box::new(exchange))
@@ -37,6 +41,7 @@ impl SmartSubtransport for HttpTransport {
 /// One request and its answer: what libgit2 writes is the body, sent when it begins to read.
 struct Exchange {
     session: Session,
+    http: Arc<Http>,
     listing: bool,
     request: Vec<u8>,
     body: Option<Body>,
@@ -45,16 +50,16 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(session: Session, listing: bool) -> Self {
-        Self { session, listing, request: Vec::new(), body: None, received: 0, scanner: Scanner::default() }
+    fn new(transport: &HttpTransport, listing: bool) -> Self {
+        let (session, http) = (transport.session.clone(), Arc::clone(&transport.http));
+        Self { session, http, listing, request: Vec::new(), body: None, received: 0, scanner: Scanner::default() }
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
-        let body = match (&mut self.body, self.session.way()) {
-            (Some(body), _) => body,
-            (body, Way::Http(http)) if self.listing => body.insert(http.list(&self.session)?),
-            (body, Way::Http(http)) => body.insert(http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
-            (None, _) => return Err(GitError::Library("a request of http on a session that is none".to_owned())),
+        let body = match &mut self.body {
+            Some(body) => body,
+            None if self.listing => self.body.insert(self.http.list(&self.session)?),
+            None => self.body.insert(self.http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
         };
         let count = body.read(buffer).map_err(|error| self.session.net_error(net_cause(error)))?;
         self.scanner.feed(&buffer[..count]);

@@ -8,7 +8,7 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use super::GitError;
 use super::remote::{Scanner, readable};
-use super::session::{Session, Way};
+use super::session::{Door, Session};
 use super::transport_http::net_cause;
 use crate::net::{NetError, RedactedUrl, Stream};
 
@@ -95,15 +95,15 @@ impl Conversation {
 fn open(session: &Session) -> Result<Stream, GitError> {
     let (address, net) = (session.address(), session.net());
     let failed = |cause: NetError| session.net_error(cause);
-    match session.way() {
-        Way::Ssh(identity) => net.ssh(address.url(), identity, command(&address.path()), session.is_checked()).map_err(failed),
-        Way::Daemon => {
+    match session.door() {
+        Door::Ssh(identity) => net.ssh(address.url(), identity, command(&address.path()), session.is_checked()).map_err(failed),
+        Door::Daemon => {
             let mut stream = net.tcp(address.url(), DAEMON_PORT, session.is_checked()).map_err(failed)?;
             let greeting = greeting(&address.path(), address.url().host_str().unwrap_or_default());
             stream.write_all(&greeting).map_err(|error| session.net_error(net_cause(error)))?;
             Ok(stream)
         }
-        Way::Http(_) => Err(GitError::Library("a connection of its own on a session of http".to_owned())),
+        Door::Http(_) => Err(GitError::Library("a connection of its own on a session of http".to_owned())),
     }
 }
 
