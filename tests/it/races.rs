@@ -142,13 +142,19 @@ fn a_name_that_somebody_else_set_meanwhile_is_theirs() {
     engine.docker_ok(&["rmi", &reference]);
 }
 
+/// A destination whose name stands for another image on the node: the reference, the repository, and that image.
+fn taken(name: &str) -> (String, String, Option<String>) {
+    let (reference, repository) = destination(name);
+    Engine::shared().docker_ok(&["tag", base(), &reference]);
+    let before = local(&reference);
+    (reference, repository, before)
+}
+
 #[test]
 fn a_run_with_a_signal_while_its_name_is_set_puts_it_back_too() {
     promise!(3, 10);
     let engine = Engine::shared();
-    let (reference, repository) = destination("signal-put-back");
-    engine.docker_ok(&["tag", base(), &reference]);
-    let before = local(&reference);
+    let (reference, repository, before) = taken("signal-put-back");
     let context = Context::with(DOCKERFILE).file("text", "never pushed");
     let agent = build(&context, &reference, "classic");
     let gate = agent.relay.hold("POST", "/images/*/push");
@@ -166,9 +172,7 @@ fn a_run_with_a_signal_while_its_name_is_set_puts_it_back_too() {
 fn a_run_with_a_signal_while_it_puts_a_name_back_puts_it_back_all_the_same() {
     promise!(3, 10);
     let engine = Engine::shared();
-    let (reference, _) = destination("signal-in-put-back");
-    engine.docker_ok(&["tag", base(), &reference]);
-    let before = local(&reference);
+    let (reference, _, before) = taken("signal-in-put-back");
     let context = Context::with(DOCKERFILE).file("text", "put back");
     let agent = build(&context, &reference, "buildkit");
     let pushing = agent.relay.hold("POST", "/images/*/push");
@@ -187,9 +191,7 @@ fn a_run_with_a_signal_while_it_puts_a_name_back_puts_it_back_all_the_same() {
 fn a_name_that_is_pushed_and_kept_is_moved_only_by_a_run_that_succeeds() {
     promise!(2, 3);
     let engine = Engine::shared();
-    let (reference, _) = destination("kept-and-pushed");
-    engine.docker_ok(&["tag", base(), &reference]);
-    let before = local(&reference);
+    let (reference, _, before) = taken("kept-and-pushed");
     let context = Context::with(DOCKERFILE).file("text", "kept");
     let agent = || build(&context, &reference, "buildkit").args(&["-t", &reference]);
     agent().args(&["-d", "127.0.0.1:1/nobody/listens:1", "--push-retries", "0"]).run().ended(53, "PushUnavailable");
