@@ -6,7 +6,7 @@ use url::Url;
 use super::error::ConfigError;
 use super::policy::Policy;
 use crate::model::TreePath;
-use crate::model::address::{Address, BadAddress, Scheme, UrlCredential};
+use crate::model::address::{Address, BadAddress, Scheme, UrlCredential, place};
 use crate::model::path::BadPath;
 use crate::model::revision::{BadRef, CommitId, GitRef};
 
@@ -50,11 +50,9 @@ impl Place {
     /// How much of the address this is the beginning of; `None` where it is not.
     pub fn covers(&self, address: &Address) -> Option<usize> {
         let (own, other) = (&self.0, address.url());
-        let host = |url: &Url| url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let port = |url: &Url| url.port_or_known_default().unwrap_or(22);
         let path = own.path().trim_end_matches('/');
         let below = other.path().strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        (own.scheme() == other.scheme() && host(own) == host(other) && port(own) == port(other) && below).then_some(path.len())
+        (place(own) == place(other) && below).then_some(path.len())
     }
 }
 

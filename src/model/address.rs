@@ -87,6 +87,11 @@ impl Address {
         Ok(Self { url, ..self.clone() })
     }
 
+    /// Whether another is on the same host: by the same scheme, at the same port.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        place(&self.url) == place(&other.url)
+    }
+
     /// For errors.
     pub fn redacted(&self) -> RedactedUrl {
         RedactedUrl::new(self.url.clone())
@@ -154,8 +159,17 @@ impl Address {
         }
         let path = address.url.path().trim_end_matches('/').to_owned();
         address.url.set_path(&path);
+        // It would be an option of the command on the other side (CVE-2017-8386).
+        if address.path().starts_with(b"-") {
+            return Err(bad("has a path that begins with a hyphen", "write ./ before it"));
+        }
         Ok((address, credential))
     }
+}
+
+/// Scheme, host and port, as they are compared.
+pub fn place(url: &Url) -> (&str, String, u16) {
+    (url.scheme(), url.host_str().unwrap_or_default().to_ascii_lowercase(), url.port_or_known_default().unwrap_or(22))
 }
 
 fn bad(what: impl Into<String>, fix: &'static str) -> BadAddress {

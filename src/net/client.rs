@@ -90,7 +90,9 @@ pub struct Client {
     own: reqwest::Client,
     /// For what a host named, as by a redirect, and no proxy serves: its resolver refuses the addresses in `address`.
     foreign: reqwest::Client,
-    /// For the same behind a proxy, which resolves names itself.
+    /// For what somebody else than the user named, and the user has a secret for: as `own`, by the resolver of `foreign`.
+    checked: reqwest::Client,
+    /// For what a host named, behind a proxy, which resolves names itself.
     proxied: reqwest::Client,
     proxy: ProxySettings,
     timeouts: Timeouts,
@@ -114,18 +116,15 @@ impl Client {
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
         let proxied = build(&plain, false)?;
-        let own = match &settings.identity {
-            Some(identity) => build(&tls::configure(&settings.trust, &settings.roots, Some(identity))?.0, false)?,
-            None => proxied.clone(),
+        let foreign = build(&plain, true)?;
+        let (own, checked) = match &settings.identity {
+            Some(identity) => {
+                let (config, _) = tls::configure(&settings.trust, &settings.roots, Some(identity))?;
+                (build(&config, false)?, build(&config, true)?)
+            }
+            None => (proxied.clone(), foreign.clone()),
         };
-        Ok(Self {
-            own,
-            foreign: build(&plain, true)?,
-            proxied,
-            proxy: settings.proxy.clone(),
-            timeouts: settings.timeouts,
-            no_roots: !any_root,
-        })
+        Ok(Self { own, foreign, checked, proxied, proxy: settings.proxy.clone(), timeouts: settings.timeouts, no_roots: !any_root })
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -164,7 +163,8 @@ impl Client {
             self.check(&request.url, proxy).await?;
         }
         let client = match proxy {
-            None if checked => &self.foreign,
+            None if request.foreign => &self.foreign,
+            None if checked => &self.checked,
             Some(_) if request.foreign => &self.proxied,
             _ => &self.own,
         };

@@ -115,18 +115,21 @@ impl Place {
         let late = || NetError::Timeout { host: host.clone(), wait: Wait::Connect, after };
         let found = timeout(after, tokio::net::lookup_host((self.name.as_str(), self.port))).await.map_err(|_| late())?;
         let found = found.map_err(|cause| NetError::Dns { host: host.clone(), cause: Cause(cause.to_string()) })?;
-        let mut last = Cause("it has no address".to_owned());
+        let found: Vec<_> = found.collect();
+        // One that does not answer leaves time for the others.
+        let each = after / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
+        let mut last = NetError::Connect { host: host.clone(), cause: Cause("it has no address".to_owned()) };
         for at in found {
             if self.checked {
                 address::check_address(&self.name, at.ip())
                     .map_err(|bad| NetError::Address { host: host.clone(), rule: bad.to_string() })?;
             }
-            match dial::tcp(&at.to_string(), after).await {
+            match dial::tcp(&at.to_string(), each).await {
                 Ok(stream) => return Ok(stream),
-                Err(cause) if cause.kind() == io::ErrorKind::TimedOut => return Err(late()),
-                Err(cause) => last = Cause(cause.to_string()),
+                Err(cause) if cause.kind() == io::ErrorKind::TimedOut => last = late(),
+                Err(cause) => last = NetError::Connect { host: host.clone(), cause: Cause(cause.to_string()) },
             }
         }
-        Err(NetError::Connect { host, cause: last })
+        Err(last)
     }
 }

@@ -11,8 +11,8 @@ use crate::config::{Ambient, Settings};
 use crate::model::address::Scheme;
 use crate::model::{Address, Classified, Reason, UrlCredential};
 use crate::net::{
-    self, BadCredential, BadKey, BadProxy, BlockingClient, Client, Credential, KnownHosts, NetError, Origin, ProxySettings, RedactedUrl,
-    SshIdentity, SshKey, SystemRoots, Trust,
+    self, BadCredential, BadHosts, BadKey, BadProxy, BlockingClient, Client, Credential, KnownHosts, NetError, Origin, ProxySettings,
+    RedactedUrl, SshIdentity, SshKey, SystemRoots, Trust,
 };
 use crate::registry::RegistryError;
 use crate::source::git::{self, Door};
@@ -44,13 +44,13 @@ pub enum AccessError {
     SshKey { path: PathBuf, why: BadKey },
     #[error("{url} is reached by ssh, and this pod has no key to show there")]
     NoKey { url: RedactedUrl },
-    #[error("{url} is reached by ssh, and this pod has no list of hosts it may trust")]
-    NoHosts { url: RedactedUrl },
+    #[error("{url} is reached by ssh, and this pod has no list of hosts it may trust: {why}")]
+    NoHosts { url: RedactedUrl, why: BadHosts },
     #[error("a credential for {url} would travel in the clear")]
     InTheClear { url: RedactedUrl },
     #[error("no connection can be set up in this pod")]
     Net(#[from] NetError),
-    #[error("the user and password in {} name no registry, and there are several to push to: {hosts}", path.display())]
+    #[error("the user and password, or the client certificate, in {} name no registry, and there are several to push to: {hosts}", path.display())]
     WhoseSecret { path: PathBuf, hosts: String },
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -174,7 +174,8 @@ fn ssh_identity(
             file::read(Path::new(SYSTEM_KNOWN_HOSTS), settings.policy.guard())?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         }
     };
-    let known_hosts = listed.as_deref().and_then(KnownHosts::parse).ok_or_else(|| AccessError::NoHosts { url: address.redacted() })?;
+    let known_hosts = KnownHosts::parse(listed.as_deref().unwrap_or_default());
+    let known_hosts = known_hosts.map_err(|why| AccessError::NoHosts { url: address.redacted(), why })?;
     Ok(SshIdentity { keys, agent, known_hosts })
 }
 

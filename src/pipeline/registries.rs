@@ -35,7 +35,9 @@ pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
     let hosts = hosts(settings);
     let Some(path) = settings.registry_secret.as_deref().filter(|_| hosts.len() > 1) else { return Ok(()) };
     match settings.policy.secret(path).read()? {
-        secrets if secrets.basic.is_some() => Err(AccessError::WhoseSecret { path: path.to_owned(), hosts: hosts.join(", ") }),
+        secrets if secrets.basic.is_some() || secrets.client.is_some() => {
+            Err(AccessError::WhoseSecret { path: path.to_owned(), hosts: hosts.join(", ") })
+        }
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::model::address::BadAddress;
 use crate::model::graft::GraftedTree;
 use crate::model::tree::{SourceTree, TreeError};
-use crate::model::{Address, Classified, CommitId, Reason, TreePath, UrlCredential};
+use crate::model::{Address, Classified, CommitId, Reason, TreePath};
 use crate::source::SourceError;
 use crate::source::git::{self, Fetched, GitError, Submodule};
 use crate::support::limits::{Bound, Limits, SUBMODULE_DEPTH, SUBMODULES};
@@ -99,12 +99,6 @@ fn elsewhere(wanted: &GitSource, address: &Address) -> Option<PathBuf> {
     covering.max_by_key(|(length, _)| *length).map(|(_, path)| path.clone())
 }
 
-/// Whether a repository is on the request's own host, whose credential is then its own, too.
-fn same_host(one: &Address, other: &Address) -> bool {
-    let (one, other) = (one.url(), other.url());
-    (one.scheme(), one.host_str(), one.port_or_known_default()) == (other.scheme(), other.host_str(), other.port_or_known_default())
-}
-
 /// The repository that has a submodule.
 struct Above<'a> {
     address: &'a Address,
@@ -153,15 +147,15 @@ impl Run<'_> {
     }
 
     fn submodule(&mut self, submodule: &Submodule, path: &str, above: &Above<'_>) -> Result<Box<dyn SourceTree>, FetchError> {
-        let (address, written) =
-            address(&submodule.url, above.address).map_err(|bad| SubmoduleError::Address { path: path.to_owned(), bad })?;
+        let address = address(&submodule.url, above.address).map_err(|bad| SubmoduleError::Address { path: path.to_owned(), bad })?;
         if let Some((what, permission)) = needs(&address, &self.settings.policy) {
             return Err(SubmoduleError::NotPermitted { path: path.to_owned(), what, permission }.into());
         }
         self.count(path, above.depth)?;
-        let own = same_host(&address, &self.wanted.address);
+        // Whose credential is then its own, too.
+        let own = address.is_beside(&self.wanted.address);
         let secret = elsewhere(self.wanted, &address).or_else(|| self.wanted.secret.clone().filter(|_| own));
-        let written = written.as_ref().or(self.wanted.credential.as_ref().filter(|_| own));
+        let written = self.wanted.credential.as_ref().filter(|_| own);
         let access = Access::to(address.url(), secret.as_deref(), written, Token::Git, self.settings, self.services)?;
         let limits =
             Limits { source_bytes: self.settings.limits.source_bytes.saturating_sub(self.received).max(1), ..self.settings.limits.clone() };
@@ -202,7 +196,7 @@ impl Run<'_> {
     }
 }
 
-/// Where a submodule's URL leads. What it says of a user or password is the repository's, not the request's.
-fn address(url: &str, above: &Address) -> Result<(Address, Option<UrlCredential>), BadAddress> {
-    if url.starts_with("./") || url.starts_with("../") { above.relative(url).map(|address| (address, None)) } else { Address::of_git(url) }
+/// Where a submodule's URL leads. What it says of a user and password is dropped: it is the repository's word, not the request's.
+fn address(url: &str, above: &Address) -> Result<Address, BadAddress> {
+    if url.starts_with("./") || url.starts_with("../") { above.relative(url) } else { Address::of_git(url).map(|(address, _)| address) }
 }

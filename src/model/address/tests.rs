@@ -46,6 +46,7 @@ fn what_is_not_plain_https_is_refused_and_never_shown() {
         ("http://me:hush@a.b/c.git", "not encrypted"),
         ("-oProxyCommand=hush:x", "hyphen"),
         ("git@-oProxyCommand=hush:x", "hyphen"),
+        ("a.b:-hush", "begins with a hyphen"),
         ("a.b:../hush", "no URL can hold"),
         ("a.b:hush//x/../y", "no URL can hold"),
         ("a.b:", "no path"),

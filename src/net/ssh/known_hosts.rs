@@ -20,25 +20,51 @@ const USUAL_PORT: u16 = 22;
 #[derive(Clone, Default)]
 pub struct KnownHosts(Vec<Entry>);
 
+/// Why a file is no list of hosts that can be gone by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadHosts {
+    #[error("known_hosts lists no host with a key that can be read")]
+    Nothing,
+    #[error("line {0} of known_hosts revokes a key that cannot be read")]
+    Revocation(usize),
+    #[error("known_hosts has more than {MOST_LINES} lines")]
+    TooLong,
+}
+
 impl KnownHosts {
-    /// Lines of kinds of keys that nobody here knows are passed over, as by OpenSSH; `None` where no line can be used.
-    pub fn parse(text: &str) -> Option<Self> {
-        let lines = text.lines().take(MOST_LINES).flat_map(|line| Lines::new(line).flatten());
-        let entries: Vec<Entry> = lines.collect();
-        (!entries.is_empty()).then_some(Self(entries))
+    /// Lines of kinds of keys that nobody here knows are passed over, as by OpenSSH, but for those that revoke one.
+    pub fn parse(text: &str) -> Result<Self, BadHosts> {
+        let mut entries = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            if number > MOST_LINES {
+                return Err(BadHosts::TooLong);
+            }
+            // Its parser takes one space between two fields; OpenSSH takes any blanks.
+            let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            match Lines::new(&line).next() {
+                Some(Ok(entry)) => entries.push(entry),
+                Some(Err(_)) if line.starts_with("@revoked") => return Err(BadHosts::Revocation(number)),
+                Some(Err(_)) | None => {}
+            }
+        }
+        if entries.is_empty() { Err(BadHosts::Nothing) } else { Ok(Self(entries)) }
     }
 
-    /// The lines for this host: those that name its port, or without any such line those that name no port.
+    /// The lines for this host: those that name its port, or where none of them lists a key, those that name no port. What is
+    /// marked goes for the host under each of its names.
     fn for_host(&self, host: &str, port: u16) -> Vec<&Entry> {
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        let with_port = format!("[{host}]:{port}");
-        let of = |name: &str| -> Vec<&Entry> { self.0.iter().filter(|entry| names(entry.host_patterns(), name)).collect() };
-        let mut found = if port == USUAL_PORT { Vec::new() } else { of(&with_port) };
+        let with_port = if port == USUAL_PORT { host.clone() } else { format!("[{host}]:{port}") };
+        let of = |name: &str, marked: bool| -> Vec<&Entry> {
+            let fits = |entry: &&Entry| entry.marker().is_some() == marked && names(entry.host_patterns(), name);
+            self.0.iter().filter(fits).collect()
+        };
+        let mut found = of(&with_port, false);
         if found.is_empty() {
-            found = of(&host);
+            found = of(&host, false);
         }
-        // A revocation goes for the host under each of its names.
-        found.extend(of(&host).into_iter().filter(|entry| entry.marker() == Some(&Marker::Revoked)));
+        found.extend(of(&with_port, true));
+        found.extend(of(&host, true));
         found
     }
 
@@ -207,7 +233,16 @@ mod tests {
     fn lines_nobody_understands_are_passed_over() {
         let text = format!("garbage\nh ssh-unheard-of AAAA\n|1|x|y {A}\nh {A}\n");
         assert_eq!(check(&text, "h", 22, A), Ok(()));
-        assert!(KnownHosts::parse("# nothing\ngarbage\n").is_none());
+        assert_eq!(KnownHosts::parse("# nothing\ngarbage\n").unwrap_err(), BadHosts::Nothing);
+        let revoked = KnownHosts::parse(&format!("h {A}\n@revoked h ssh-unheard-of AAAA\n"));
+        assert_eq!(revoked.unwrap_err(), BadHosts::Revocation(2));
+        for blanks in ["\t", "  ", " \t "] {
+            let text = format!("h {A}\n@revoked{blanks}*{blanks}{A}\n");
+            assert_eq!(check(&text, "h", 22, A), Err(Distrust::Revoked));
+            assert_eq!(check(&format!("h{blanks}{A}\n"), "h", 22, A), Ok(()));
+        }
+        let marked = format!("h {A}\n@revoked * {B}\n@cert-authority [h]:2222 {B}\n");
+        assert_eq!((check(&marked, "h", 2222, A), check(&marked, "h", 2222, B)), (Ok(()), Err(Distrust::Revoked)));
         assert_eq!(KnownHosts::parse(&text).unwrap().kinds("h", 22), (vec![Algorithm::Ed25519], false));
     }
 

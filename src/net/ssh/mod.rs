@@ -6,7 +6,7 @@
 mod known_hosts;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::blocking::BlockingClient;
 use super::error::Cause;
 use super::stream::{Place, Said, Stream};
 use super::{NetError, Timeouts, Wait};
-pub use known_hosts::KnownHosts;
+pub use known_hosts::{BadHosts, KnownHosts};
 
 /// Keys that are offered: a server ends the conversation after about six (sshd_config(5), `MaxAuthTries`).
 const MOST_KEYS: usize = 6;
@@ -55,14 +55,17 @@ impl SshKey {
     /// A key of ed25519, ecdsa or rsa, in OpenSSH's own form or as PEM.
     pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<Self, BadKey> {
         let text = text.expose_secret();
-        let passphrase = passphrase.map(ExposeSecret::expose_secret);
         // A passphrase beside a key that is not encrypted is for nobody.
-        let plain = russh::keys::decode_secret_key(text, None);
-        let opened = match (plain, passphrase) {
+        let opened = match (russh::keys::decode_secret_key(text, None), passphrase) {
             (Ok(key), _) => Ok(key),
-            (Err(russh::keys::Error::KeyIsEncrypted), None) => Err(BadKey::Encrypted),
-            (Err(russh::keys::Error::KeyIsEncrypted), word) => russh::keys::decode_secret_key(text, word).map_err(|_| BadKey::Passphrase),
-            (Err(_), _) => Err(BadKey::Form),
+            (Err(cause), word) => {
+                let locked = matches!(cause, russh::keys::Error::KeyIsEncrypted) || text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----");
+                match word {
+                    _ if !locked => Err(BadKey::Form),
+                    None => Err(BadKey::Encrypted),
+                    Some(word) => russh::keys::decode_secret_key(text, Some(word.expose_secret())).map_err(|_| BadKey::Passphrase),
+                }
+            }
         };
         opened.map(|key| Self(Arc::new(key)))
     }
@@ -134,7 +137,7 @@ fn config(judge: &Judge, timeouts: &Timeouts) -> client::Config {
     let is_known = |algorithm: &Algorithm| {
         kinds.iter().any(|kind| kind == algorithm || matches!((kind, algorithm), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. })))
     };
-    let (mut keys, others): (Vec<_>, Vec<_>) = Preferred::DEFAULT.key.iter().cloned().partition(is_known);
+    let (mut keys, others): (Vec<_>, Vec<_>) = Preferred::DEFAULT.key.iter().filter(|kind| !is_sha1(kind)).cloned().partition(is_known);
     keys.extend(others);
     let host_key_certificates = if authority { Cow::Owned(keys.clone()) } else { Cow::Borrowed(&[][..]) };
     client::Config {
@@ -144,6 +147,11 @@ fn config(judge: &Judge, timeouts: &Timeouts) -> client::Config {
         nodelay: true,
         ..client::Config::default()
     }
+}
+
+/// `ssh-rsa`: signatures with SHA-1, which OpenSSH takes no more.
+fn is_sha1(algorithm: &Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Rsa { hash: None })
 }
 
 /// Judges the server's key, and remembers why it did not do.
@@ -173,33 +181,75 @@ impl client::Handler for Judge {
 }
 
 async fn authenticate(session: &mut Handle<Judge>, host: &str, user: &str, identity: &SshIdentity) -> Result<(), NetError> {
-    let lost = |cause: russh::Error| NetError::Io { host: host.to_owned(), cause: Cause(cause.to_string()) };
     let mut tried = Vec::new();
     for key in identity.keys.iter().take(MOST_KEYS) {
-        tried.push(known_hosts::fingerprint(key.0.public_key()));
-        let hash = rsa_hash(session, &key.0.algorithm()).await.map_err(lost)?;
-        let key = PrivateKeyWithHashAlg::new(Arc::clone(&key.0), hash);
-        if session.authenticate_publickey(user, key).await.map_err(lost)?.success() {
+        let shown = known_hosts::fingerprint(key.0.public_key());
+        let answer = async {
+            let hash = rsa_hash(session, &key.0.algorithm()).await?;
+            session.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(&key.0), hash)).await
+        };
+        if offered(answer.await, session, shown, &mut tried).map_err(|cause| lost(host, user, &tried, &cause))? {
             return Ok(());
         }
     }
-    if let Some(path) = &identity.agent {
-        let unusable = |cause: String| NetError::Settings(format!("the ssh agent at {} could not be used: {cause}", path.display()));
-        let socket = UnixStream::connect(path).await.map_err(|cause| unusable(cause.to_string()))?;
-        let mut agent = AgentClient::connect(socket);
-        let held = agent.request_identities().await.map_err(|cause| unusable(cause.to_string()))?;
-        let room = MOST_KEYS.saturating_sub(tried.len());
-        for held in held.into_iter().take(room) {
-            let AgentIdentity::PublicKey { key, .. } = held else { continue };
-            tried.push(known_hosts::fingerprint(&key));
-            let hash = rsa_hash(session, &key.algorithm()).await.map_err(lost)?;
-            let answer = session.authenticate_publickey_with(user, key, hash, &mut agent).await;
-            if matches!(answer.map_err(|cause| unusable(cause.to_string()))?, AuthResult::Success) {
-                return Ok(());
-            }
+    let Some(path) = &identity.agent else { return Err(denied(host, user, &tried)) };
+    match by_agent(session, host, user, path, &mut tried).await {
+        Ok(true) => Ok(()),
+        // What the agent could not do is no news where keys were tried.
+        Err(_) if !tried.is_empty() => Err(denied(host, user, &tried)),
+        Ok(false) => Err(denied(host, user, &tried)),
+        Err(why) => Err(why),
+    }
+}
+
+/// Whether a key among those of an agent is let in.
+async fn by_agent(session: &mut Handle<Judge>, host: &str, user: &str, path: &Path, tried: &mut Vec<String>) -> Result<bool, NetError> {
+    let unusable = |cause: String| NetError::Settings(format!("the ssh agent at {} could not be used: {cause}", path.display()));
+    let socket = UnixStream::connect(path).await.map_err(|cause| unusable(cause.to_string()))?;
+    let mut agent = AgentClient::connect(socket);
+    let held = agent.request_identities().await.map_err(|cause| unusable(cause.to_string()))?;
+    for held in held.into_iter().take(MOST_KEYS.saturating_sub(tried.len())) {
+        let AgentIdentity::PublicKey { key, .. } = held else { continue };
+        let shown = known_hosts::fingerprint(&key);
+        let hash = rsa_hash(session, &key.algorithm()).await.map_err(|cause| lost(host, user, tried, &cause))?;
+        // An agent that does not sign with one may sign with another.
+        let Ok(answer) = session.authenticate_publickey_with(user, key, hash, &mut agent).await else { continue };
+        if offered(Ok(answer), session, shown, tried).map_err(|cause| lost(host, user, tried, &cause))? {
+            return Ok(true);
         }
     }
-    Err(NetError::Denied { host: host.to_owned(), user: user.to_owned(), tried: tried.join(", ") })
+    Ok(false)
+}
+
+/// What the server says of a key. Where it says nothing and is gone, that is no answer.
+fn offered(
+    answer: Result<AuthResult, russh::Error>,
+    session: &Handle<Judge>,
+    key: String,
+    tried: &mut Vec<String>,
+) -> Result<bool, russh::Error> {
+    match answer? {
+        AuthResult::Success => Ok(true),
+        AuthResult::Failure { remaining_methods, .. } if remaining_methods.is_empty() && session.is_closed() => {
+            Err(russh::Error::Disconnect)
+        }
+        AuthResult::Failure { .. } => {
+            tried.push(key);
+            Ok(false)
+        }
+    }
+}
+
+fn denied(host: &str, user: &str, tried: &[String]) -> NetError {
+    NetError::Denied { host: host.to_owned(), user: user.to_owned(), tried: tried.join(", ") }
+}
+
+/// A server that goes away once it has refused a key has had enough of them (sshd_config(5), `MaxAuthTries`).
+fn lost(host: &str, user: &str, tried: &[String], cause: &russh::Error) -> NetError {
+    if tried.is_empty() {
+        return NetError::Io { host: host.to_owned(), cause: Cause(cause.to_string()) };
+    }
+    denied(host, user, tried)
 }
 
 /// The hash that the server takes in signatures of RSA keys; SHA-1 is never offered.

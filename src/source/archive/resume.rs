@@ -104,9 +104,13 @@ impl Resumed {
     fn is_the_rest(&self, reply: &Reply) -> bool {
         let (at, size) = (self.at, self.first.size);
         let wanted = format!("bytes {at}-{}/{size}", size - 1);
-        let changed =
-            strong_tag(&reply.headers).is_some_and(|tag| tag != self.first.validator && self.first.validator.as_bytes()[0] == b'"');
-        reply.status == StatusCode::PARTIAL_CONTENT && !changed && reply.headers.get(CONTENT_RANGE).is_some_and(|range| *range == *wanted)
+        let (tag, date, validator) = (reply.headers.get(ETAG), reply.headers.get(LAST_MODIFIED), &self.first.validator);
+        // A part has the tag that the whole has (RFC 9110, 15.3.7); whoever leaves `If-Range` aside may not.
+        let same = match validator.as_bytes().first() {
+            Some(b'"') => tag == Some(validator),
+            _ => tag.is_none() && date.is_none_or(|date| date == validator),
+        };
+        reply.status == StatusCode::PARTIAL_CONTENT && same && reply.headers.get(CONTENT_RANGE).is_some_and(|range| *range == *wanted)
     }
 }
 

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
 use git2::{ObjectType, RepositoryInitOptions};
 
+use super::checkout::Checkout;
 use super::commit::Commit;
+use super::objects::Objects;
 use super::resolve::{self, Head, Plan, Wanted, Way};
 use super::session::{Door, Session};
 use super::transport_stream::refusal;
-use super::tree::{GitTree, Parts};
+use super::tree::{self, GitTree, Parts};
+use super::walk::{Start, walk};
 use super::{GitError, Lfs, ffi, git_dir, lfs, transport};
 use crate::event::SourceProgress;
+use crate::model::tree::Walk;
 use crate::model::{Address, CommitId, GitRef, TreePath};
 use crate::net::BlockingClient;
 use crate::source::directory::DirectoryTree;
@@ -104,7 +108,7 @@ impl<'a> Attempt<'a> {
     fn run(self, wanted: &Wanted, progress: &mut dyn FnMut(SourceProgress) -> bool) -> Result<Option<Fetched>, GitError> {
         let mut init = RepositoryInitOptions::new();
         init.bare(true).external_template(false);
-        let repository = Repository::init_opts(self.scratch.path(), &init).map_err(|error| self.explain(&error))?;
+        let repository = Repository::init_opts(tree::repository(&self.scratch), &init).map_err(|error| self.explain(&error))?;
         let entered = transport::enter(&self.session);
         let (plan, received) = self.download(&repository, wanted, progress)?;
         drop(entered);
@@ -129,10 +133,20 @@ impl<'a> Attempt<'a> {
         Ok(Some(Fetched { tree, git_dir }))
     }
 
+    /// libgit2 makes an index of trees however deep and however many: they are counted before.
+    fn bounded(&self, repository: &Path, commit: &Commit) -> Result<(), GitError> {
+        let objects = Objects::open(&repository.join("objects")).map_err(|error| self.explain(&error))?;
+        let (checkout, root) = (Checkout::new(commit.tree), TreePath::root());
+        let most_entries = self.options.limits.source_entries;
+        let start = Start { objects: &objects, checkout: &checkout, tree: commit.tree, path: &root, most_entries };
+        Ok(walk(&start, &mut |_| Ok(Walk::Enter))?)
+    }
+
     fn git_dir(&self, repository: &Repository, commit: &Commit, plan: &Plan, heads: &[Head]) -> Result<DirectoryTree, GitError> {
-        let (path, reference) = (self.scratch.path(), plan.reference.as_deref());
-        let wanted = git_dir::Wanted { commit, reference, heads, address: &self.options.address };
-        git_dir::prepare(repository, path, &wanted).map_err(|error| self.explain(&error))?;
+        let path = &tree::repository(&self.scratch);
+        self.bounded(path, commit)?;
+        let wanted = git_dir::Wanted { commit, reference: plan.reference.as_deref(), heads, address: &self.options.address };
+        git_dir::prepare(repository, path, &wanted, &|| !self.net.is_cancelled()).map_err(|error| self.explain(&error))?;
         DirectoryTree::open(path, &TreePath::root(), &self.options.limits, &Guard::default())
             .map_err(|error| GitError::Library(error.to_string()))
     }

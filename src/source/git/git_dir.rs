@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,8 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Changes the fetched repository at `path` into what the context is to hold.
-pub(super) fn prepare(repository: &Repository, path: &Path, wanted: &Wanted<'_>) -> Result<(), git2::Error> {
+/// `goes_on` is asked whether anybody still wants it.
+pub(super) fn prepare(repository: &Repository, path: &Path, wanted: &Wanted<'_>, goes_on: &dyn Fn() -> bool) -> Result<(), git2::Error> {
     let io = |cause: io::Error| git2::Error::from_str(&format!("{}: {cause}", path.display()));
     let mut index = Index::open(&path.join("index"))?;
     index.read_tree(&repository.find_commit(wanted.commit.id)?.tree()?)?;
@@ -43,7 +44,7 @@ pub(super) fn prepare(repository: &Repository, path: &Path, wanted: &Wanted<'_>)
         let _ = fs::remove_file(path.join(unwanted));
     }
     let _ = fs::remove_dir_all(path.join("hooks"));
-    same_everywhere(path, wanted.commit.time().seconds).map_err(io)
+    same_everywhere(path, wanted.commit.time().seconds, goes_on).map_err(io)
 }
 
 /// As `git clone` writes it (git-config(1)), with the URL and nothing that was in it.
@@ -63,7 +64,12 @@ fn refs(repository: &Repository, wanted: &Wanted<'_>) -> Result<String, git2::Er
         .map(|head| (head.name.as_str(), head.id, peeled(wanted.heads, head)))
         .filter(|(_, id, peeled)| odb.exists(*id) && odb.exists(*peeled))
         .collect();
-    lines.extend(wanted.reference.filter(|name| !name.starts_with("refs/tags/")).map(|name| (name, wanted.commit.id, wanted.commit.id)));
+    lines.extend(
+        wanted
+            .reference
+            .filter(|name| name.starts_with("refs/") && !name.starts_with("refs/tags/"))
+            .map(|name| (name, wanted.commit.id, wanted.commit.id)),
+    );
     lines.sort_unstable();
     lines.dedup_by(|a, b| a.0 == b.0);
     let mut text = "# pack-refs with: peeled fully-peeled sorted \n".to_owned();
@@ -78,24 +84,36 @@ fn refs(repository: &Repository, wanted: &Wanted<'_>) -> Result<String, git2::Er
 
 /// Gives every file the mode and the time that it has in every pod: the commit's second, and a part of a second by its content, so
 /// that a daemon never takes another pack's index for this one's.
-fn same_everywhere(path: &Path, seconds: i64) -> io::Result<()> {
+fn same_everywhere(path: &Path, seconds: i64, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        let path = entry.path();
-        let nanos = if entry.file_type()?.is_dir() {
-            same_everywhere(&path, seconds)?;
+        let (path, is_dir) = (entry.path(), entry.file_type()?.is_dir());
+        if !goes_on() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let nanos = if is_dir {
+            same_everywhere(&path, seconds, goes_on)?;
             0
         } else {
-            let mut hash = Sha256::new();
-            io::copy(&mut File::open(&path)?, &mut hash)?;
-            let hash = hash.finalize();
+            let hash = Sha256::digest(telling(&path)?);
             u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % 1_000_000_000
         };
-        let is_dir = entry.file_type()?.is_dir();
         fs::set_permissions(&path, Permissions::from_mode(if is_dir { 0o755 } else { 0o644 }))?;
         let time = SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(seconds).unwrap_or_default(), nanos);
         let file = if is_dir { File::open(&path)? } else { OpenOptions::new().write(true).open(&path)? };
         file.set_times(FileTimes::new().set_modified(time).set_accessed(time))?;
     }
     Ok(())
+}
+
+/// What is another in a file of other content: its end, which in packs, their indexes and the index is a sum over all of it
+/// (gitformat-pack(5), gitformat-index(5)); small files are read whole.
+fn telling(path: &Path) -> io::Result<Vec<u8>> {
+    const END: u64 = 64 << 10;
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+    let mut end = length.to_be_bytes().to_vec();
+    file.take(END).read_to_end(&mut end)?;
+    Ok(end)
 }

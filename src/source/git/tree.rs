@@ -7,6 +7,7 @@ mod pointers;
 pub(super) use pointers::Pointing;
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use git2::Oid;
 
@@ -29,6 +30,11 @@ use crate::support::scratch::ScratchDir;
 
 /// Submodules named in a notice.
 const NAMED: usize = 3;
+
+/// Where the repository is among what a fetch keeps: alone, since it may become a `.git`.
+pub(super) fn repository(scratch: &ScratchDir) -> PathBuf {
+    scratch.path().join("repository")
+}
 
 /// All that a fetch hands over.
 pub(super) struct Parts {
@@ -65,7 +71,7 @@ pub struct GitTree {
 
 impl GitTree {
     pub(super) fn open(parts: Parts) -> Result<Self, GitError> {
-        let objects = Objects::open(&parts.scratch.path().join("objects"));
+        let objects = Objects::open(&repository(&parts.scratch).join("objects"));
         let objects = objects.map_err(|error| GitError::Library(error.message().to_owned()))?;
         let (commit, url) = (&parts.commit, parts.address.shown());
         let root = descend(&objects, commit.tree, &parts.subdir)?;

@@ -46,7 +46,12 @@ fn agree(record: &Record, fixed: &[u8], name: &[u8], extra: &[u8]) -> Result<(),
     if (u16_at(fixed, 6), u16_at(fixed, 8)) != (record.flags, record.method) {
         return Err("its two headers disagree about how it is stored");
     }
-    let zip64 = Extra::parse(extra)?.zip64;
+    let extra = Extra::parse(extra)?;
+    // Some readers go by a name here, of those that have one.
+    if extra.name.is_some_and(|name| name != record.name) {
+        return Err("its headers give it two names");
+    }
+    let zip64 = extra.zip64;
     let wide = |at: usize, place: usize| match (u32_at(fixed, at), zip64) {
         (u32::MAX, Some(wide)) if wide.len() >= 16 => u64_at(wide, place),
         (narrow, _) => u64::from(narrow),

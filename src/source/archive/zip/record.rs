@@ -153,7 +153,7 @@ impl Record {
 pub struct Extra<'a> {
     pub zip64: Option<&'a [u8]>,
     seconds: Option<i64>,
-    name: Option<&'a [u8]>,
+    pub name: Option<&'a [u8]>,
 }
 
 impl<'a> Extra<'a> {
