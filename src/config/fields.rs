@@ -65,6 +65,7 @@ pub const FIELDS: &[Field] = &[
     field("source.archive.format", "archive-format", "SOURCE_ARCHIVE_FORMAT", Text),
     field("source.archive.name", "archive-name", "SOURCE_ARCHIVE_NAME", Text),
     field("source.archive.stripComponents", "strip-components", "SOURCE_ARCHIVE_STRIP_COMPONENTS", Number),
+    field("source.artifact.ref", "artifact", "SOURCE_ARTIFACT_REF", Text),
     field("source.directory.path", "directory", "SOURCE_DIRECTORY", Text),
     field("source.prepared", "prepared", "SOURCE_PREPARED", Text),
     field("source.*.subdir", "subdir", "SOURCE_SUBDIR", Text),
@@ -108,7 +109,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
     "source.git.lfs",
-    "source.artifact",
     "build.cacheFrom",
     "build.secrets",
     "build.ssh",
