@@ -69,7 +69,7 @@ fn every_form_of_artifact_comes_to_the_image_of_its_tree() {
             "org.opencontainers.image.source": "https://me:hush@git.example/web",
             "org.opencontainers.image.revision": "main@sha1:0123",
         });
-        let digest = shelf.artifact("forms", &[shelf.layer(media_type, annotations, &bytes)], &said);
+        let digest = shelf.artifact("forms", &[shelf.layer(media_type, &annotations, &bytes)], &said);
         for builder in BUILDERS {
             let (reference, _) = destination(&format!("artifact-{number}-{builder}"));
             let agent = Agent::build().args(&["-d", &reference, "--builder", builder]);
@@ -101,9 +101,9 @@ fn layers_and_whiteouts_come_to_the_tree_that_unpacking_leaves() {
     let shelf = shelf("src/layers");
     let title = json!({"org.opencontainers.image.title": "docs/single.txt"});
     let layers = [
-        shelf.layer(IMAGE_LAYER, none(), &tar(&low)),
-        shelf.layer(DOCKER_LAYER, none(), &gzip(&tar(&high))),
-        shelf.layer(IMAGE_LAYER, title, b"one file"),
+        shelf.layer(IMAGE_LAYER, &none(), &tar(&low)),
+        shelf.layer(DOCKER_LAYER, &none(), &gzip(&tar(&high))),
+        shelf.layer(IMAGE_LAYER, &title, b"one file"),
     ];
     shelf.artifact("1", &layers, &none());
     for builder in BUILDERS {
@@ -127,8 +127,8 @@ fn layers_and_whiteouts_come_to_the_tree_that_unpacking_leaves() {
 fn a_pushed_image_is_a_source_too_and_an_index_only_of_one() {
     let context = context();
     let shelf = shelf("src/index");
-    let digest = shelf.artifact("one", &[shelf.layer(IMAGE_LAYER, none(), &tar(&context))], &none());
-    let other = shelf.artifact("other", &[shelf.layer(IMAGE_LAYER, none(), b"")], &none());
+    let digest = shelf.artifact("one", &[shelf.layer(IMAGE_LAYER, &none(), &tar(&context))], &none());
+    let other = shelf.artifact("other", &[shelf.layer(IMAGE_LAYER, &none(), b"")], &none());
     let attests = json!({"vnd.docker.reference.type": "attestation-manifest"});
     let one = shelf.index("index", &[(&digest, none()), (&other, attests)]);
     let (reference, _) = destination("artifact-index");
@@ -145,7 +145,7 @@ fn a8_what_is_not_what_its_digest_says_ships_nothing() {
     promise!(4);
     let shelf = shelf("src/damaged");
     let bytes = gzip(&tar(&context()));
-    let layer = shelf.layer(FLUX_LAYER, none(), &bytes);
+    let layer = shelf.layer(FLUX_LAYER, &none(), &bytes);
     let digest = shelf.artifact("1", std::slice::from_ref(&layer), &none());
     let blob = Registry::shared().path(layer["digest"].as_str().unwrap());
     let build = || Agent::build().args(&["--no-push", "--artifact", &shelf.pinned(&digest)]).run();
@@ -175,7 +175,7 @@ fn a_private_registry_is_read_with_the_artifacts_own_secret_which_goes_nowhere_e
     let registry = Registry::start(&Demands { login: Some(("ada", &canary.value)), tls: false });
     let shelf = Shelf { registry: &registry, repository: "src/private", login: Some(("ada", &canary.value)) };
     let context = context();
-    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, none(), &gzip(&tar(&context)))], &none());
+    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, &none(), &gzip(&tar(&context)))], &none());
     let config = docker_config(&registry.host(), "ada", &canary.value);
     for files in [&[(".dockerconfigjson", config.as_str())][..], &[("username", "ada"), ("password", &canary.value)]] {
         let (reference, _) = destination("artifact-private");
@@ -213,7 +213,7 @@ fn a_private_registry_is_read_with_the_artifacts_own_secret_which_goes_nowhere_e
 fn a_layer_that_breaks_off_is_asked_for_again() {
     let shelf = shelf("src/cut");
     let context = context();
-    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, none(), &gzip(&tar(&context)))], &none());
+    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, &none(), &gzip(&tar(&context)))], &none());
     let front = Faulty::before(Registry::shared().port());
     front.cut_answer("GET", "/v2/src/cut/blobs/*", 600);
     let name = format!("{}/src/cut@{digest}", front.host());
@@ -250,7 +250,7 @@ fn a1_a2_a4_a5_a6_a_hostile_layer_is_refused_before_the_daemon_hears_of_it() {
     ];
     for (layers, words) in cases {
         let layers: Vec<Value> =
-            layers.into_iter().map(|(media_type, annotations, bytes)| shelf.layer(media_type, annotations, &bytes)).collect();
+            layers.into_iter().map(|(media_type, annotations, bytes)| shelf.layer(media_type, &annotations, &bytes)).collect();
         let digest = shelf.artifact("hostile", &layers, &none());
         let run = Agent::build().args(&["--no-push", "--artifact", &shelf.pinned(&digest)]).run().failed(25, "SourceRefused", "fetch");
         assert!(run.words().contains(words), "{words} is not in {}", run.words());
@@ -274,7 +274,7 @@ fn a_registry_with_its_own_authority_needs_no_more_than_that_in_the_secret() {
 fn a_registry_that_falls_silent_within_a_layer_is_left_at_the_deadline() {
     promise!(8);
     let shelf = shelf("src/silent");
-    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, none(), &gzip(&tar(&context())))], &none());
+    let digest = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, &none(), &gzip(&tar(&context())))], &none());
     let front = Faulty::before(Registry::shared().port());
     front.stall("GET", "/v2/src/silent/blobs/*", 600);
     let name = format!("{}/src/silent@{digest}", front.host());

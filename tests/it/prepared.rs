@@ -55,7 +55,7 @@ fn what_is_fetched_apart_builds_to_the_same_image_and_says_the_same_of_itself() 
     fs::File::open(on_disk.path().join("text")).unwrap().set_modified(old).unwrap();
     let url = server.url(&repository);
     let shelf = Shelf { registry: Registry::shared(), repository: "src/prepared", login: None };
-    let artifact = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, json!({}), &tarball(&context, true))], &json!({}));
+    let artifact = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, &json!({}), &tarball(&context, true))], &json!({}));
     let artifact = shelf.pinned(&artifact);
     let sources: [(&str, Vec<&str>); 4] = [
         ("git", vec!["--git", &url, "--allow", "plain-http"]),

@@ -119,9 +119,10 @@ async fn a_blob_is_fetched_elsewhere_without_a_credential_and_never_from_this_no
 
 #[tokio::test]
 async fn a_missing_blob_is_named() {
-    let fake = Fake::start(|asked, stream| match asked.line.contains("/manifests/") {
-        true => respond(stream, "200 OK", &[("Content-Type", OCI)], manifest(&[]).as_bytes()),
-        false => respond(stream, "404 Not Found", &[], b"{}"),
+    let fake = Fake::start(|asked, stream| {
+        let there = asked.line.contains("/manifests/");
+        let (status, body) = if there { ("200 OK", manifest(&[])) } else { ("404 Not Found", "{}".to_owned()) };
+        respond(stream, status, &[("Content-Type", OCI)], body.as_bytes());
     });
     let (client, reference) = (client(), reference(&fake));
     let (mut pull, _) = client.pull(&reference, None).await.unwrap();

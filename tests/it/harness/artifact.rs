@@ -53,7 +53,7 @@ impl Shelf<'_> {
     }
 
     /// A blob as a manifest describes it.
-    pub fn layer(&self, media_type: &str, annotations: Value, bytes: &[u8]) -> Value {
+    pub fn layer(&self, media_type: &str, annotations: &Value, bytes: &[u8]) -> Value {
         json!({"mediaType": media_type, "digest": self.blob(bytes), "size": bytes.len(), "annotations": annotations})
     }
 
