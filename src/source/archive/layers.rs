@@ -60,6 +60,8 @@ enum Seen {
 pub struct LayeredTree {
     /// The lowest first.
     layers: Vec<ArchiveTree>,
+    /// Which of them has a whiteout.
+    hiding: Vec<bool>,
     /// The directories that the root is joined of.
     root: Vec<Place>,
     pub revision: Revision,
@@ -76,7 +78,7 @@ impl fmt::Debug for LayeredTree {
 impl LayeredTree {
     /// Puts nothing together yet; layers are pushed from the lowest on.
     pub fn new(identity: String) -> Self {
-        Self { layers: Vec::new(), root: Vec::new(), revision: Revision::default(), identity }
+        Self { layers: Vec::new(), hiding: Vec::new(), root: Vec::new(), revision: Revision::default(), identity }
     }
 
     /// Lays one more on top.
@@ -125,13 +127,18 @@ impl LayeredTree {
         Ok(self)
     }
 
-    fn whiteouts(&self) -> Result<(), ArchiveError> {
-        for layer in self.layers.iter().filter(|_| self.layers.len() > 1) {
+    fn whiteouts(&mut self) -> Result<(), ArchiveError> {
+        self.hiding = vec![false; self.layers.len()];
+        if self.layers.len() == 1 {
+            return Ok(());
+        }
+        for (layer, hiding) in self.layers.iter().zip(&mut self.hiding) {
             for node in layer.index().nodes() {
                 let name = layer.index().name(node);
                 if !name.starts_with(WHITEOUT) || (name.starts_with(RESERVED) && name != OPAQUE) {
                     continue;
                 }
+                *hiding = true;
                 if !node.is_file() {
                     return Err(ArchiveError::entry(name, "it is named a whiteout, and is no file"));
                 }
@@ -145,8 +152,8 @@ impl LayeredTree {
 
     /// Without the directories below one that hides them.
     fn joined(&self, mut places: Vec<Place>) -> Vec<Place> {
-        let opaque = |place: &Place| self.layers[place.layer].index().child(place.node, OPAQUE).is_some();
-        if let Some(last) = places.iter().position(|place| self.layers.len() > 1 && opaque(place)) {
+        let opaque = |place: &Place| self.hiding[place.layer] && self.layers[place.layer].index().child(place.node, OPAQUE).is_some();
+        if let Some(last) = places.iter().position(opaque) {
             places.truncate(last + 1);
         }
         places
@@ -158,14 +165,20 @@ impl LayeredTree {
 
     /// What a joined directory has under a name.
     fn child(&self, directory: &[Place], name: &[u8]) -> Result<Option<Seen>, &'static str> {
+        let found = directory.iter().map(|place| self.layers[place.layer].index().child(place.node, name));
+        self.judge(directory, name, found)
+    }
+
+    /// The same, from what each of its directories has under that name.
+    fn judge(&self, directory: &[Place], name: &[u8], found: impl Iterator<Item = Option<u32>>) -> Result<Option<Seen>, &'static str> {
         if self.layers.len() > 1 && name.starts_with(WHITEOUT) {
             return Ok(None);
         }
         let mut places: Vec<Place> = Vec::new();
         let whiteout = [WHITEOUT, name].concat();
-        for Place { layer, node } in directory.iter().copied() {
+        for (Place { layer, node }, found) in directory.iter().copied().zip(found) {
             let index = self.layers[layer].index();
-            if let Some(node) = index.child(node, name) {
+            if let Some(node) = found {
                 let place = Place { layer, node };
                 match (index.node(node).is_directory(), places.last()) {
                     (true, _) => places.push(place),
@@ -173,11 +186,11 @@ impl LayeredTree {
                     (false, Some(above)) if self.kind(*above) == NodeKind::Directory => break,
                     (false, Some(_)) => return Err("a layer has entries below it, and a layer below that has it as a file or a link"),
                 }
-                if index.child(node, OPAQUE).is_some() {
+                if self.hiding[layer] && index.child(node, OPAQUE).is_some() {
                     break;
                 }
             }
-            if directory.len() > 1 && index.child(node, &whiteout).is_some() {
+            if self.hiding[layer] && index.child(node, &whiteout).is_some() {
                 break;
             }
         }
@@ -218,17 +231,17 @@ impl LayeredTree {
     }
 
     fn show(&self, directory: &[Place], path: &TreePath, visit: &mut dyn FnMut(Entry) -> Visited) -> Result<(), TreeError> {
+        // All sorted by name, so that each is gone through once, however many layers there are.
         let children = |place: &Place| {
             let index = self.layers[place.layer].index();
-            index.children(index.node(place.node)).iter().map(|id| index.name(index.node(*id))).peekable()
+            index.children(index.node(place.node)).iter().map(|id| (index.name(index.node(*id)), *id)).peekable()
         };
         let mut heads: Vec<_> = directory.iter().map(children).collect();
-        while let Some(name) = heads.iter_mut().filter_map(|head| head.peek().copied()).min() {
-            for head in &mut heads {
-                head.next_if_eq(&name);
-            }
+        while let Some(name) = heads.iter_mut().filter_map(|head| head.peek().map(|(name, _)| *name)).min() {
+            let found: Vec<_> = heads.iter_mut().map(|head| head.next_if(|(other, _)| *other == name).map(|(_, id)| id)).collect();
             let below = path.clone().checked_join(name).map_err(|rule| TreeError::bad_name(name, rule))?;
-            let Some(seen) = self.child(directory, name).map_err(|rule| TreeError::refused(&below, rule))? else { continue };
+            let seen = self.judge(directory, name, found.into_iter()).map_err(|rule| TreeError::refused(&below, rule))?;
+            let Some(seen) = seen else { continue };
             let Some(entry) = self.entry(&seen, &below) else { continue };
             if visit(entry)? == Walk::Enter
                 && let Seen::Directory(places) = &seen
