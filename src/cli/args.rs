@@ -109,7 +109,7 @@ pub struct ReceiveArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 struct SourceArgs {
-    /// A directory, an archive, `-`, or a URL ending in .git or .tar.gz; else use the flags
+    /// A directory, an archive, `-`, oci://…, or a URL ending in .git or .tar.gz; else use the flags
     #[arg(value_name = "CONTEXT", group = "where", help_heading = "Arguments")]
     context: Option<String>,
     /// A repository: https://, ssh:// or host:path
@@ -172,6 +172,9 @@ struct SourceArgs {
     /// Drop this many leading components of names
     #[arg(long, value_name = "N")]
     strip_components: Option<u64>,
+    /// An OCI artifact: registry/repository@sha256:…
+    #[arg(long, value_name = "REF", group = "where")]
+    artifact: Option<String>,
     /// A directory mounted into this pod
     #[arg(long, value_name = "DIR", group = "where")]
     directory: Option<String>,

@@ -5,6 +5,7 @@
 //! | `-` | an archive on standard input |
 //! | `https://….git`, with `#ref:subdir` or `?ref=…&subdir=…` or without | a repository |
 //! | `https://….tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tar.xz`, `.tar.bz2`, `.zip` | an archive |
+//! | `oci://registry/repository@sha256:…` | an artifact |
 //! | another URL, or `github.com/…` | an error that names `--git` and `--archive` |
 //! | a path that ends so | an archive |
 //! | another path | a directory |
@@ -20,6 +21,7 @@ pub enum Context {
     ArchiveUrl(String),
     ArchivePath(String),
     Stdin,
+    Artifact(String),
     Directory(String),
 }
 
@@ -30,6 +32,7 @@ impl Context {
             Self::Git(url) => layer.set("source.git.url", url),
             Self::ArchiveUrl(url) => layer.set("source.archive.url", url),
             Self::ArchivePath(path) => layer.set("source.archive.path", path),
+            Self::Artifact(name) => layer.set("source.artifact.ref", name),
             Self::Stdin => layer.set("source.archive.stdin", true),
             Self::Directory(path) => layer.set("source.directory.path", path),
         }
@@ -68,6 +71,9 @@ pub fn resolve(text: &str) -> Result<Context, UsageError> {
 fn url(text: &str, before_fragment: &str, fragment: Option<&str>) -> Result<Context, UsageError> {
     let lower = before_fragment.to_ascii_lowercase();
     let path = lower.split('?').next().unwrap_or_default().trim_end_matches('/');
+    if lower.starts_with("oci://") {
+        return Ok(Context::Artifact(text.to_owned()));
+    }
     let git = path.strip_suffix(".git").is_some() || !lower.starts_with("http");
     if git {
         return Ok(Context::Git(text.to_owned()));
@@ -108,6 +114,7 @@ mod tests {
             ("https://a.b/c.git?ref=main", git("https://a.b/c.git?ref=main")),
             ("ssh://git@a.b/c#main", git("ssh://git@a.b/c#main")),
             ("git@a.b:c", git("git@a.b:c")),
+            ("oci://a.b/c@sha256:12", Context::Artifact("oci://a.b/c@sha256:12".into())),
             ("https://a.b/c.tar.gz?sig=1", Context::ArchiveUrl("https://a.b/c.tar.gz?sig=1".into())),
         ];
         for (text, want) in table {

@@ -97,6 +97,9 @@ fn source(settings: &Settings) -> Value {
             fields["subdir"] = json!(archive.subdir.display());
             json!({"archive": fields})
         }
+        SourceKind::Artifact(artifact) => {
+            json!({"artifact": {"ref": artifact.reference, "subdir": artifact.subdir.display(), "secret": artifact.secret}})
+        }
         SourceKind::Directory(directory) => json!({"directory": {"path": directory.path, "subdir": directory.subdir.display()}}),
         SourceKind::Prepared(path) => json!({"prepared": path}),
         SourceKind::Empty => json!({}),
@@ -116,6 +119,7 @@ fn would(settings: &Settings) -> Vec<String> {
             ArchiveFrom::Upload(upload) => format!("wait for an archive {}", places(upload)),
             ArchiveFrom::Stdin => "read an archive from standard input".into(),
         },
+        SourceKind::Artifact(artifact) => format!("pull the artifact {}", artifact.reference),
         SourceKind::Directory(directory) => format!("read the directory {}", directory.path.display()),
         SourceKind::Prepared(path) => format!("read the prepared source in {}", path.display()),
         SourceKind::Empty => "take an empty context".into(),

@@ -66,6 +66,7 @@ pub const FIELDS: &[Field] = &[
     field("source.archive.format", "archive-format", "SOURCE_ARCHIVE_FORMAT", Text),
     field("source.archive.name", "archive-name", "SOURCE_ARCHIVE_NAME", Text),
     field("source.archive.stripComponents", "strip-components", "SOURCE_ARCHIVE_STRIP_COMPONENTS", Number),
+    field("source.artifact.ref", "artifact", "SOURCE_ARTIFACT_REF", Text),
     field("source.directory.path", "directory", "SOURCE_DIRECTORY", Text),
     field("source.prepared", "prepared", "SOURCE_PREPARED", Text),
     field("source.*.subdir", "subdir", "SOURCE_SUBDIR", Text),
@@ -109,7 +110,6 @@ pub const OTHERS: &[(&str, &str, bool)] =
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
 pub const NOT_BUILT: &[&str] = &[
-    "source.artifact",
     "build.cacheFrom",
     "build.secrets",
     "build.ssh",

@@ -51,13 +51,14 @@ fn names_a_source(path: &str, value: &Value) -> bool {
 }
 
 /// What names a source, and so replaces a weaker layer's.
-const SOURCES: [(&str, &str, &str); 8] = [
+const SOURCES: [(&str, &str, &str); 9] = [
     ("source.git.url", "git", "url"),
     ("source.archive.url", "archive", "url"),
     ("source.archive.path", "archive", "path"),
     (STDIN, "archive", "stdin"),
     ("source.archive.upload.listen", "archive", "upload"),
     ("source.archive.upload.socket", "archive", "upload"),
+    ("source.artifact.ref", "artifact", "ref"),
     ("source.directory.path", "directory", "path"),
     ("source.prepared", "prepared", ""),
 ];
@@ -141,12 +142,12 @@ impl Merged {
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         for (name, value) in std::mem::take(&mut self.of_source) {
             let source = self.document.get("source").and_then(Value::as_object);
-            let mut kinds = ["git", "archive", "directory"]
+            let mut kinds = ["git", "archive", "artifact", "directory"]
                 .into_iter()
                 .filter(|kind| source.is_some_and(|s| s.get(*kind).is_some_and(|v| !v.is_null())));
             let (Some(kind), None) = (kinds.next(), kinds.next()) else {
                 let what = format!("a {name} is given, but not one source that it could be of");
-                return Err(ConfigError::invalid("source", what, "name one of git, archive and directory"));
+                return Err(ConfigError::invalid("source", what, "name one of git, archive, artifact and directory"));
             };
             if (kind, name) == ("directory", "secret") {
                 return Err(ConfigError::invalid("source.directory", "a directory needs no secret", "leave the source's secret out"));

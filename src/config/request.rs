@@ -42,12 +42,13 @@ pub enum ApiVersion {
     V1,
 }
 
-/// Exactly one of `git`, `archive`, `directory` and `prepared`. An inline Dockerfile may be added to any, or stand alone.
+/// Exactly one of `git`, `archive`, `artifact`, `directory` and `prepared`. An inline Dockerfile may be added to any, or stand alone.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     pub git: Option<Git>,
     pub archive: Option<Archive>,
+    pub artifact: Option<Artifact>,
     pub directory: Option<Directory>,
     /// A directory that `podwright fetch --output` wrote, in another container of this pod.
     pub prepared: Option<String>,
@@ -109,6 +110,18 @@ pub struct Archive {
     /// The directory of the archive that is the context, after `stripComponents`.
     pub subdir: Option<String>,
     /// For `url`: a directory with `username` and `password`, `token` or `ca.crt`.
+    pub secret: Option<String>,
+}
+
+/// An OCI artifact in a registry, whose layers are tars or single files, as Flux, ORAS and Shipwright push them; an image, too.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifact {
+    /// `registry/repository@sha256:…`, with `oci://` before it or without. A tag is taken for what it names now.
+    pub r#ref: Option<String>,
+    /// The directory of the artifact that is the context.
+    pub subdir: Option<String>,
+    /// A directory: `.dockerconfigjson`, `config.json`, `.dockercfg`, or `username` and `password`; `ca.crt`.
     pub secret: Option<String>,
 }
 

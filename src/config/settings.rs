@@ -56,6 +56,7 @@ pub struct Source {
 pub enum SourceKind {
     Git(GitSource),
     Archive(ArchiveSource),
+    Artifact(ArtifactSource),
     Directory(DirectorySource),
     /// What `podwright fetch` left here: its directory, resolved.
     Prepared(PathBuf),
@@ -133,6 +134,15 @@ pub enum UploadSocket {
     /// Under its usual name in the workspace.
     Workspace,
     At(PathBuf),
+}
+
+/// An OCI artifact.
+#[derive(Clone, Debug)]
+pub struct ArtifactSource {
+    /// With a digest, or a tag that is resolved to one.
+    pub reference: Reference,
+    pub secret: Option<PathBuf>,
+    pub subdir: TreePath,
 }
 
 #[derive(Clone, Debug)]

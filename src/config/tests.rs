@@ -162,8 +162,9 @@ fn every_field_of_the_schema_has_a_flag_and_a_variable() {
     leaves(&schema, &schema, "", &mut paths);
     paths.retain(|path| path != "apiVersion");
     for path in &paths {
-        let general =
-            path.replace("source.git.", "source.*.").replace("source.archive.", "source.*.").replace("source.directory.", "source.*.");
+        let general = ["git", "archive", "artifact", "directory"]
+            .iter()
+            .fold(path.clone(), |path, kind| path.replace(&format!("source.{kind}."), "source.*."));
         assert!(fields::at(path).is_some() || fields::at(&general).is_some(), "{path} cannot be set by flag or variable");
     }
     for field in fields::FIELDS {

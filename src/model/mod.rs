@@ -3,6 +3,7 @@
 //! Everything above this row speaks in these words, so that two modules of one row can agree without importing each other.
 
 pub mod address;
+pub mod artifact;
 pub mod digest;
 pub mod failure;
 pub mod graft;

@@ -67,7 +67,7 @@ const TABLE: &[Row] = &[
     row(Reason::SecretInvalid, 11, "SecretInvalid", Failure, false, "a secret is missing, unreadable or malformed"),
     row(Reason::Unsupported, 12, "Unsupported", Failure, false, "this engine cannot do what the request asks"),
     row(Reason::NotPermitted, 13, "NotPermitted", Failure, false, "the operator does not allow what the request asks"),
-    row(Reason::SourceNotFound, 20, "SourceNotFound", Failure, false, "the repository, archive or directory is not there"),
+    row(Reason::SourceNotFound, 20, "SourceNotFound", Failure, false, "the repository, archive, artifact or directory is not there"),
     row(Reason::SourceAuth, 21, "SourceAuth", Failure, false, "the source refuses these credentials"),
     row(Reason::RevisionNotFound, 22, "RevisionNotFound", Failure, false, "the ref or commit is not there, or is another one"),
     row(Reason::SourceUnavailable, 23, "SourceUnavailable", Error, true, "the source's server cannot be reached or breaks off"),

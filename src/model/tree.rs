@@ -65,7 +65,7 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Revision {
-    /// `git`, `archive`, `directory`, `dockerfile`.
+    /// `git`, `archive`, `artifact`, `directory`, `dockerfile`.
     pub kind: String,
     /// Where it came from, without any secret.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +90,12 @@ pub struct Revision {
     pub size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subdir: Option<String>,
+    /// Where an artifact says that it was made from, without any secret; nobody proved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Of what revision it says it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_revision: Option<String>,
 }
 
 /// Whether a walk goes into the directory it was just shown.

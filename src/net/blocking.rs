@@ -145,6 +145,21 @@ pub struct Body {
     ended: bool,
 }
 
+impl Body {
+    /// Of an answer that async code got, from a task on the runtime that ends with the reader or once nobody wants it any more.
+    pub fn of(mut response: Response, runtime: &Handle, cancel: CancellationToken) -> Self {
+        let (pieces, body) = mpsc::channel(READ_AHEAD);
+        runtime.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = pieces.closed() => {}
+                () = pump(&mut response, &pieces) => {}
+            }
+        });
+        Self { pieces: body, rest: Bytes::new(), ended: false }
+    }
+}
+
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() && !self.ended && !buffer.is_empty() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Services;
 use super::access::{Access, AccessError, Token};
+use super::artifact::{self, PullError};
 use super::repository::{self, SubmoduleError};
 use super::retry::{Policy, retrying};
 use super::upload;
@@ -33,6 +34,8 @@ pub enum FetchError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
     Access(#[from] AccessError),
     #[error(transparent)]
     Submodule(#[from] SubmoduleError),
@@ -44,6 +47,7 @@ impl Classified for FetchError {
     fn reason(&self) -> Reason {
         match self {
             Self::Source(error) => error.reason(),
+            Self::Pull(error) => error.reason(),
             Self::Access(error) => error.reason(),
             Self::Submodule(error) => error.reason(),
             Self::Thread => Reason::Internal,
@@ -53,6 +57,7 @@ impl Classified for FetchError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
+            Self::Pull(error) => error.hint(),
             Self::Access(error) => error.hint(),
             Self::Submodule(error) => error.hint(),
             Self::Thread => None,
@@ -64,13 +69,13 @@ type Tree = Arc<dyn SourceTree>;
 
 /// Whether the source needs room in the workspace.
 pub fn needs_workspace(settings: &Settings) -> bool {
-    matches!(settings.source.kind, SourceKind::Git(_) | SourceKind::Archive(_) | SourceKind::Prepared(_))
+    !matches!(settings.source.kind, SourceKind::Directory(_) | SourceKind::Empty)
 }
 
 /// Gets the source. What came over a network and failed in passing is tried again.
 pub async fn source(settings: &Arc<Settings>, workspace: &Path, inbox: Option<Inbox>, services: &Services) -> Result<Tree, FetchError> {
     let from_network = match &settings.source.kind {
-        SourceKind::Git(_) => true,
+        SourceKind::Git(_) | SourceKind::Artifact(_) => true,
         SourceKind::Archive(archive) => matches!(archive.from, ArchiveFrom::Url { .. }),
         SourceKind::Directory(_) | SourceKind::Prepared(_) | SourceKind::Empty => false,
     };
@@ -105,6 +110,7 @@ fn read(settings: &Settings, workspace: &Path, inbox: Option<Inbox>, services: &
     Ok(match &settings.source.kind {
         SourceKind::Git(git) => repository::fetch(git, settings, workspace, services)?,
         SourceKind::Archive(archive) => from_archive(archive, settings, workspace, inbox, services)?,
+        SourceKind::Artifact(wanted) => artifact::fetch(wanted, settings, workspace, services)?,
         SourceKind::Directory(directory) => {
             let guard = settings.policy.guard();
             Arc::new(DirectoryTree::open(&directory.path, &directory.subdir, &settings.limits, guard).map_err(SourceError::from)?)

@@ -1,6 +1,7 @@
 //! The linear story: prepare, fetch, build, push, report. Nothing here knows how a thing is done, only what comes next.
 
 mod access;
+mod artifact;
 mod build;
 mod cancel;
 mod draft;

@@ -1,6 +1,7 @@
 //! How a run speaks with registries: whose credentials, over which way.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::access::{AccessError, connector};
@@ -11,6 +12,26 @@ use crate::support::redact::Redactor;
 
 /// Where credentials are looked for, the request's own secret first.
 pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain {
+    DockerKeychain::new(sources(settings), redactor)
+}
+
+/// The same with a source's own secret before all others. A user and password in it are for this host alone, and it may as well
+/// hold a CA and nothing more.
+pub fn keychain_with(settings: &Settings, own: Option<(&Path, &str)>, redactor: Arc<Redactor>) -> Result<DockerKeychain, AccessError> {
+    let mut all = Vec::new();
+    if let Some((path, host)) = own {
+        let secret = settings.policy.secret(path);
+        let held = secret.read()?;
+        let trust_alone = held.docker.is_empty() && held.basic.is_none() && held.token.is_none();
+        if !(trust_alone && (held.ca.is_some() || held.client.is_some())) {
+            all.push(Source::Directory { secret, hosts: vec![host.to_owned()] });
+        }
+    }
+    all.extend(sources(settings));
+    Ok(DockerKeychain::new(all, redactor))
+}
+
+fn sources(settings: &Settings) -> Vec<Source> {
     let ambient = &settings.ambient;
     let mut sources = Vec::new();
     if let Some(path) = &settings.registry_secret {
@@ -20,7 +41,7 @@ pub fn keychain(settings: &Settings, redactor: Arc<Redactor>) -> DockerKeychain 
     sources.extend(ambient.docker_auth_config.clone().map(Source::Inline));
     let given = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.as_os_str().to_owned());
     sources.extend(config_path(given(&ambient.docker_config).as_deref(), given(&ambient.home).as_deref()).map(Source::File));
-    DockerKeychain::new(sources, redactor)
+    sources
 }
 
 /// The registries that are pushed to, each once.
@@ -42,9 +63,14 @@ pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
     }
 }
 
-/// For reading tags back from this pod. The CA that lies beside the registry's credential counts here, too.
+/// For reading tags back from this pod.
 pub fn client(settings: &Settings, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
-    let secrets = settings.registry_secret.as_deref().map(|path| settings.policy.secret(path).read());
+    client_with(settings, settings.registry_secret.as_deref(), redactor)
+}
+
+/// The CA that lies beside a registry's credential counts, too.
+pub fn client_with(settings: &Settings, secret: Option<&Path>, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
+    let secrets = secret.map(|path| settings.policy.secret(path).read());
     let secrets = secrets.transpose()?.unwrap_or_default();
     let options = Options {
         net: connector(&settings.ambient, &secrets)?,
@@ -65,11 +91,11 @@ mod tests {
     use crate::registry::RegistryError;
 
     /// A push to somewhere, with this directory as the registry's secret.
-    fn settings(secret: &std::path::Path) -> Settings {
+    fn settings(secret: &Path) -> Settings {
         pushing(secret, &["registry.example.com/web:1"])
     }
 
-    fn pushing(secret: &std::path::Path, destinations: &[&str]) -> Settings {
+    fn pushing(secret: &Path, destinations: &[&str]) -> Settings {
         let request = serde_json::json!({
             "apiVersion": "podwright/v1",
             "source": {"directory": {"path": "/tmp"}},

@@ -41,6 +41,8 @@ const FINISHED: &[Shorten] = &[
     Shorten::Drop("data.source.committer"),
     Shorten::Cut("data.source.url", 500),
     Shorten::Cut("data.source.subdir", 500),
+    Shorten::Cut("data.source.origin", 500),
+    Shorten::Cut("data.source.origin_revision", 200),
     Shorten::First("data.image.tags", 4),
     Shorten::First("data.image.refs", 4),
     Shorten::Drop("data.engine"),

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use oci_distribution::errors::OciEnvelope;
 
@@ -46,7 +47,7 @@ pub struct Client {
     pub(super) net: net::Client,
     pub(super) redactor: Arc<Redactor>,
     plain_http: Vec<String>,
-    total_timeout: Duration,
+    pub(super) total_timeout: Duration,
 }
 
 impl Client {
@@ -64,16 +65,22 @@ impl Client {
         tokio::time::timeout(self.total_timeout, self.try_schemes(reference, credential)).await.map_err(|_| timeout())?
     }
 
-    /// https, and where plain http is allowed and nobody speaks TLS there, that; as Docker does.
     async fn try_schemes(&self, reference: &Reference, credential: Option<&Credential>) -> Result<RemoteImage, RegistryError> {
+        let (target, first) = self.reach(reference).await?;
+        let (response, _) = self.admitted(&target, first, credential).await?;
+        read(&target, response).await.map(|(image, _)| image)
+    }
+
+    /// https, and where plain http is allowed and nobody speaks TLS there, that; as Docker does. With the first answer.
+    pub(super) async fn reach<'a>(&self, reference: &'a Reference) -> Result<(Target<'a>, Result<Response, NetError>), RegistryError> {
         let secure = Target::new("https", reference)?;
         match self.ask(&secure, None).await {
             Err(error) if nobody_speaks_tls(&error) && self.may_be_plain(reference) => {
                 let plain = Target::new("http", reference)?;
                 let first = self.ask(&plain, None).await;
-                self.manifest(&plain, first, credential).await
+                Ok((plain, first))
             }
-            first => self.manifest(&secure, first, credential).await,
+            first => Ok((secure, first)),
         }
     }
 
@@ -81,25 +88,21 @@ impl Client {
         reference.is_loopback() || self.plain_http.iter().any(|host| host == reference.host())
     }
 
-    /// The manifest, after one answer to a challenge if there is one.
-    async fn manifest(
+    /// An answer that has the manifest, after one answer to a challenge if there is one; and what was shown for it.
+    pub(super) async fn admitted(
         &self,
         target: &Target<'_>,
         first: Result<Response, NetError>,
         credential: Option<&Credential>,
-    ) -> Result<RemoteImage, RegistryError> {
+    ) -> Result<(Response, Option<net::Credential>), RegistryError> {
         let mut response = first.map_err(|error| target.failed(error))?;
+        let mut shown = None;
         if response.status() == StatusCode::UNAUTHORIZED {
             let answer = self.answer(target, challenge::demand(response.headers()), credential).await?;
-            response = self.ask(target, Some(answer)).await.map_err(|error| target.failed(error))?;
+            response = self.ask(target, Some(answer.clone())).await.map_err(|error| target.failed(error))?;
+            shown = Some(answer);
         }
-        if response.status() != StatusCode::OK {
-            return Err(refusal(target, response).await);
-        }
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap_or("not text").to_owned());
-        let (content_type, named) = (header(CONTENT_TYPE.as_str()), header("docker-content-digest"));
-        let bytes = target.body(response, MANIFEST_BYTES, "the manifest").await?;
-        manifest::read(&bytes, content_type.as_deref(), named.as_deref(), target.reference).map_err(|problem| target.protocol(problem))
+        if response.status() == StatusCode::OK { Ok((response, shown)) } else { Err(refusal(target, response).await) }
     }
 
     /// Asks for the manifest once.
@@ -110,6 +113,15 @@ impl Client {
         }
         self.net.send(request).await
     }
+}
+
+/// The manifest of an answer, once it is sure that it is the one that was asked for; and its bytes.
+pub(super) async fn read(target: &Target<'_>, response: Response) -> Result<(RemoteImage, Bytes), RegistryError> {
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap_or("not text").to_owned());
+    let (content_type, named) = (header(CONTENT_TYPE.as_str()), header("docker-content-digest"));
+    let bytes = target.body(response, MANIFEST_BYTES, "the manifest").await?;
+    let image = manifest::read(&bytes, content_type.as_deref(), named.as_deref(), target.reference);
+    Ok((image.map_err(|problem| target.protocol(problem))?, bytes))
 }
 
 /// Without a port in the name, https and http are two ports, of which one may be closed.

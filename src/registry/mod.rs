@@ -1,5 +1,5 @@
-//! Registries, as far as this pod itself speaks with them: which credential is for which repository, and what a tag really
-//! names once the node's daemon says that it was pushed.
+//! Registries, as far as this pod itself speaks with them: which credential is for which repository, what a tag really names
+//! once the node's daemon says that it was pushed, and the layers of an artifact that is a source.
 //!
 //! Credentials stay with the origin they are for: they are looked up exactly, shown only to their registry or to a token server
 //! that belongs to it, and never follow a redirect. Everything a registry sends is bounded and checked before it is believed.
@@ -14,6 +14,7 @@ mod client;
 mod credentials;
 mod keychain;
 mod manifest;
+mod pull;
 mod scope;
 mod target;
 mod token;
@@ -21,12 +22,13 @@ mod token;
 pub use client::{Client, Options};
 pub use keychain::{DockerKeychain, Source, config_path};
 pub use manifest::RemoteImage;
+pub use pull::{Pull, Pulled};
 
-use crate::model::{Classified, Reason, Reference};
+use crate::model::{Classified, Digest, Reason, Reference};
 use crate::net::NetError;
 use crate::support::secretdir::SecretError;
 
-/// Why a credential could not be had, or a tag not be read back.
+/// Why a credential could not be had, a tag not be read back, or an artifact not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// A file or variable that holds credentials is there and cannot be used. Never says what is in it.
@@ -53,10 +55,13 @@ pub enum RegistryError {
     Auth { host: String, repository: String, problem: String },
     #[error("the registry does not have {reference}")]
     NotFound { reference: Reference },
+    /// The manifest is there, and names it.
+    #[error("the registry {host} does not have the layer {digest} of {reference}")]
+    NoBlob { host: String, digest: Digest, reference: Reference },
     #[error("what the registry {host} answered this pod cannot be believed: {problem}")]
     Protocol { host: String, problem: String },
     /// Nothing is wrong with the tag as far as anybody knows; somebody else has to look.
-    #[error("this pod cannot read back from the registry {host}: {problem}")]
+    #[error("this pod cannot read from the registry {host}: {problem}")]
     CannotVerify { host: String, problem: String },
 }
 
@@ -89,7 +94,7 @@ impl Classified for RegistryError {
             Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Tls { .. } => Reason::PushUnavailable,
             Self::Auth { .. } => Reason::PushAuth,
             // After a push that is said to have worked: the tag is not what was built.
-            Self::NotFound { .. } | Self::Protocol { .. } => Reason::DigestMismatch,
+            Self::NotFound { .. } | Self::NoBlob { .. } | Self::Protocol { .. } => Reason::DigestMismatch,
             Self::CannotVerify { .. } => Reason::Unsupported,
         }
     }

@@ -4,8 +4,8 @@ use http::StatusCode;
 use url::Url;
 
 use super::{Cause, RegistryError};
-use crate::model::Reference;
 use crate::model::reference::HUB;
+use crate::model::{Digest, Reference};
 use crate::net::{BadCredential, Credential, NetError, Origin, Response};
 
 /// Where the Hub's API is (moby, registry/config.go).
@@ -33,6 +33,12 @@ impl<'a> Target<'a> {
         url
     }
 
+    pub fn blob_url(&self, digest: &Digest) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{}/blobs/{digest}", self.reference.repository()));
+        url
+    }
+
     /// A credential as it may be used in this attempt: in the clear if this is an attempt over plain http, which is made only
     /// where that is allowed.
     pub fn usable(&self, credential: Result<Credential, BadCredential>) -> Result<Credential, RegistryError> {
@@ -54,7 +60,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn host(&self) -> String {
+    pub fn host(&self) -> String {
         self.reference.host().to_owned()
     }
 

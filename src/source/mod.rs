@@ -1,6 +1,7 @@
 //! Where a build's files come from. Every source becomes a `model::tree::SourceTree`; none is ever checked out or extracted.
 
 pub mod archive;
+pub mod artifact;
 mod body;
 pub mod directory;
 pub mod git;
@@ -18,6 +19,8 @@ pub enum SourceError {
     #[error(transparent)]
     Archive(#[from] archive::ArchiveError),
     #[error(transparent)]
+    Artifact(#[from] artifact::ArtifactError),
+    #[error(transparent)]
     Git(#[from] git::GitError),
     #[error(transparent)]
     Directory(#[from] directory::DirectoryError),
@@ -31,6 +34,7 @@ impl Classified for SourceError {
     fn reason(&self) -> Reason {
         match self {
             Self::Archive(error) => error.reason(),
+            Self::Artifact(error) => error.reason(),
             Self::Git(error) => error.reason(),
             Self::Directory(error) => error.reason(),
             Self::Prepared(error) => error.reason(),
@@ -41,6 +45,7 @@ impl Classified for SourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Archive(error) => error.hint(),
+            Self::Artifact(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Directory(error) => error.hint(),
             Self::Prepared(error) => error.hint(),

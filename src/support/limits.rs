@@ -149,6 +149,10 @@ pub const SECRET_BYTES: u64 = 1 << 20;
 /// Bytes of a manifest (OCI distribution-spec, "Pushing Manifests", asks registries to take 4 MiB).
 pub const MANIFEST_BYTES: u64 = 8 << 20;
 
+/// Layers of an artifact that is a source: one more than an image of Docker's can have.
+pub const LAYERS: Bound = fixed("layers of an artifact");
+pub const LAYERS_MOST: usize = 128;
+
 /// Bytes of one line of the daemon's stream.
 pub const DAEMON_LINE_BYTES: usize = 64 << 20;
 

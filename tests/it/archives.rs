@@ -134,7 +134,7 @@ fn a_download_that_was_cut_once_is_taken_up_again() {
 }
 
 /// A tar with one hostile entry after an honest Dockerfile.
-fn hostile(name: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
+pub fn hostile(name: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     let dockerfile = b"FROM scratch\nCOPY . /\n";

@@ -20,6 +20,7 @@ mod faults;
 
 mod archive_forms;
 mod archives;
+mod artifacts;
 mod contexts;
 mod directory;
 mod engine_edges;

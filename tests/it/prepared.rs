@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::archives::tarball;
 use crate::directory::{BUILDERS, destination};
+use crate::harness::artifact::{FLUX_LAYER, Shelf};
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
@@ -53,9 +54,13 @@ fn what_is_fetched_apart_builds_to_the_same_image_and_says_the_same_of_itself() 
     let old = SystemTime::UNIX_EPOCH + Duration::new(1_500_000_000, 123_456_789);
     fs::File::open(on_disk.path().join("text")).unwrap().set_modified(old).unwrap();
     let url = server.url(&repository);
-    let sources: [(&str, Vec<&str>); 3] = [
+    let shelf = Shelf { registry: Registry::shared(), repository: "src/prepared", login: None };
+    let artifact = shelf.artifact("1", &[shelf.layer(FLUX_LAYER, &json!({}), &tarball(&context, true))], &json!({}));
+    let artifact = shelf.pinned(&artifact);
+    let sources: [(&str, Vec<&str>); 4] = [
         ("git", vec!["--git", &url, "--allow", "plain-http"]),
         ("archive", vec!["--archive", &archive, "--strip-components", "1", "--allow", "plain-http"]),
+        ("artifact", vec!["--artifact", &artifact, "--subdir", "web-1.0"]),
         ("directory", vec!["--directory", "/src"]),
     ];
     for (kind, source) in &sources {

@@ -174,9 +174,9 @@ fn an_agents_key_is_as_good_as_ones_own() {
     let (key, other) = (Key::new_in(&dir, "a", "rsa", &["-b", "2048"]), Key::new_in(&dir, "b", "ed25519", &[]));
     let server = SshServer::start(&[&key], "");
     // An agent lets its own user in, and root.
-    let sockets = Engine::shared().new_dir("agent");
-    fs::set_permissions(&sockets, fs::Permissions::from_mode(0o777)).unwrap();
-    let socket = sockets.join("socket");
+    let sockets = tempfile::tempdir().unwrap();
+    fs::set_permissions(sockets.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = sockets.path().join("socket");
     let mut command = Command::new("ssh-agent");
     command.arg("-D").arg("-a").arg(&socket).uid(UID).gid(UID).stdout(Stdio::null());
     let _agent = KeyAgent(command.spawn().unwrap());
@@ -185,7 +185,7 @@ fn an_agents_key_is_as_good_as_ones_own() {
     let (known, private) = (server.known(), other.private());
     let agent = Agent::build().args(&["--git", &server.url(&repository.dir)]).env("SSH_AUTH_SOCK", "/agent/socket");
     let files = [("ssh-privatekey", private.as_str()), ("known_hosts", &known)];
-    built(agent.readable(&sockets, "/agent").secret_dir("--source-secret", SECRET, &files)).ok();
+    built(agent.readable(sockets.path(), "/agent").secret_dir("--source-secret", SECRET, &files)).ok();
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl SourceArgs {
         layer.maybe("source.archive.name", self.archive_name);
         layer.maybe("source.archive.format", self.archive_format);
         layer.maybe("source.archive.stripComponents", self.strip_components);
+        layer.maybe("source.artifact.ref", self.artifact);
         layer.maybe("source.directory.path", self.directory);
         layer.maybe("source.prepared", self.prepared);
         layer.maybe("source.*.subdir", self.subdir);

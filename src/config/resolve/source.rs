@@ -6,22 +6,31 @@ use crate::config::error::ConfigError;
 use crate::config::git_context;
 use crate::config::policy::Policy;
 use crate::config::request;
-use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, DirectorySource, GitSource, Source, SourceKind};
-use crate::model::{Digest, TreePath};
+use crate::config::settings::{ArchiveFormat, ArchiveFrom, ArchiveSource, ArtifactSource, DirectorySource, GitSource, Source, SourceKind};
+use crate::model::{Digest, Reference, TreePath};
 use crate::support::limits::DOCKERFILE_BYTES;
 
-const CHOICES: &str = "name one of source.git, source.archive, source.directory and source.prepared, or source.dockerfile alone";
+/// Before an artifact's name, as Flux and Helm write it.
+pub const OCI: &str = "oci://";
+
+const CHOICES: &str =
+    "name one of source.git, source.archive, source.artifact, source.directory and source.prepared, or source.dockerfile alone";
 
 pub fn resolve(source: request::Source, policy: &Policy) -> Result<Source, ConfigError> {
     let dockerfile = source.dockerfile.map(inline_dockerfile).transpose()?;
-    let kind = match (source.git, source.archive, source.directory, source.prepared) {
-        (Some(source), None, None, None) => SourceKind::Git(git(source, policy)?),
-        (None, Some(source), None, None) => SourceKind::Archive(archive(source, policy)?),
-        (None, None, Some(source), None) => SourceKind::Directory(directory(source, policy)?),
-        (None, None, None, Some(path)) => SourceKind::Prepared(policy.readable_tree("source.prepared", &path)?),
-        (None, None, None, None) if dockerfile.is_some() => SourceKind::Empty,
-        (None, None, None, None) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
-        _ => return Err(ConfigError::invalid("source", "names more than one source", CHOICES)),
+    let kinds = [
+        source.git.map(|source| git(source, policy).map(SourceKind::Git)),
+        source.archive.map(|source| archive(source, policy).map(SourceKind::Archive)),
+        source.artifact.map(|source| artifact(source, policy).map(SourceKind::Artifact)),
+        source.directory.map(|source| directory(source, policy).map(SourceKind::Directory)),
+        source.prepared.map(|path| policy.readable_tree("source.prepared", &path).map(SourceKind::Prepared)),
+    ];
+    let mut named = kinds.into_iter().flatten();
+    let kind = match (named.next(), named.next()) {
+        (Some(kind), None) => kind?,
+        (None, _) if dockerfile.is_some() => SourceKind::Empty,
+        (None, _) => return Err(ConfigError::invalid("source", "names no source", CHOICES)),
+        (Some(_), Some(_)) => return Err(ConfigError::invalid("source", "names more than one source", CHOICES)),
     };
     Ok(Source { kind, dockerfile })
 }
@@ -108,6 +117,19 @@ fn archive(source: request::Archive, policy: &Policy) -> Result<ArchiveSource, C
         name,
         strip_components,
         subdir: subdir("source.archive.subdir", source.subdir)?,
+    })
+}
+
+fn artifact(source: request::Artifact, policy: &Policy) -> Result<ArtifactSource, ConfigError> {
+    const FIELD: &str = "source.artifact.ref";
+    let fix = "write registry/repository@sha256:…";
+    let text = source.r#ref.ok_or_else(|| ConfigError::invalid(FIELD, "is missing", fix))?;
+    let name = text.strip_prefix(OCI).unwrap_or(&text);
+    let reference = Reference::parse(name).map_err(|why| ConfigError::invalid(FIELD, format!("is refused: {why}"), fix))?;
+    Ok(ArtifactSource {
+        reference,
+        secret: secret("source.artifact.secret", source.secret, policy)?,
+        subdir: subdir("source.artifact.subdir", source.subdir)?,
     })
 }
 

@@ -63,7 +63,7 @@ fn a_list_is_replaced_as_a_whole() {
 #[test]
 fn a_stronger_source_replaces_a_weaker_one() {
     type Row = (&'static str, (&'static str, Value), &'static str);
-    let table: [Row; 12] = [
+    let table: [Row; 13] = [
         (GOOD, ("source.archive.stdin", json!(false)), "git"),
         ("source: {git: null, archive: {path: /in/a.tar}}\npush: none\n", ("source.*.subdir", json!("web")), "path"),
         (GOOD, ("source.archive.stdin", json!(true)), "stdin"),
@@ -72,6 +72,7 @@ fn a_stronger_source_replaces_a_weaker_one() {
         ("source: {directory: /src}\npush: none\n", ("source.git.url", json!("https://a.b/c.git")), "git"),
         (GOOD, ("source.git.ref", json!("next")), "git"),
         (GOOD, ("source.prepared", json!("/prepared")), "prepared"),
+        (GOOD, ("source.artifact.ref", json!("oci://a.b/c:1")), "artifact"),
         (GOOD, ("source.archive.upload.socket", json!("true")), "upload"),
         ("source: {archive: {upload: {socket: true}}}\npush: none\n", ("source.archive.stdin", json!(true)), "stdin"),
         (
@@ -87,6 +88,7 @@ fn a_stronger_source_replaces_a_weaker_one() {
             SourceKind::Git(_) => "git",
             SourceKind::Directory(_) => "directory",
             SourceKind::Prepared(_) => "prepared",
+            SourceKind::Artifact(_) => "artifact",
             SourceKind::Archive(archive) => match archive.from {
                 settings::ArchiveFrom::Url { .. } => "url",
                 settings::ArchiveFrom::Path(_) => "path",

@@ -39,7 +39,11 @@ fn unknown_fields_are_pointed_to_the_known_one() {
 #[test]
 fn what_is_not_built_is_said_to_be_so() {
     refused(&[
-        ("source: {artifact: {ref: x}}", RequestInvalid, "source.artifact", "not built yet", "leave it out"),
+        ("source: {artifact: {}}", RequestInvalid, "source.artifact.ref", "is missing", "@sha256:"),
+        ("source: {artifact: {ref: 'https://me:hush@a.b/c'}}", RequestInvalid, "source.artifact.ref", "is refused", "@sha256:"),
+        ("source: {artifact: {ref: 'a.b/c@sha256:12'}}", RequestInvalid, "source.artifact.ref", "is refused", "@sha256:"),
+        ("source: {artifact: {ref: a.b/c, subdir: ../x}}", RequestInvalid, "source.artifact.subdir", "`..`", "below"),
+        ("source: {artifact: {ref: a.b/c}, directory: /x}", RequestInvalid, "source", "more than one", "source.artifact"),
         ("source: {prepared: /x, directory: /y}", RequestInvalid, "source", "more than one", "source.prepared"),
         ("source: {prepared: /}", NotPermitted, "source.prepared", "/proc", "volume"),
         ("source: {archive: {upload: {}}}", RequestInvalid, "source.archive.upload", "not where", "socket"),

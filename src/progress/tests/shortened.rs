@@ -32,6 +32,8 @@ fn enormous() -> Document {
         digest: some(),
         size: Some(u64::MAX),
         subdir: some(),
+        origin: some(),
+        origin_revision: some(),
     });
     document.engine = Some(EngineInfo { engine: text(), version: text(), capabilities: vec![text(); 50], ..EngineInfo::default() });
     document.image = Some(Image {

@@ -58,6 +58,7 @@ pub enum ArchiveError {
     #[error("the archive is not the one that {}: its digest is {actual}, not {expected}", match by {
         Asker::Request => "was asked for",
         Asker::Server => "the server says it sent",
+        Asker::Manifest => "the manifest names",
     })]
     Digest { expected: Digest, actual: Digest, by: Asker },
     #[error("the archive is incomplete: {0}")]

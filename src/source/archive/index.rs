@@ -162,11 +162,24 @@ impl Index {
 
     /// The node at a path below `root`.
     pub fn find(&self, root: u32, path: &TreePath) -> Option<u32> {
-        path.components().try_fold(root, |parent, name| {
-            let children = self.children(self.node(parent));
-            let by_name = |child: &u32| -> Ordering { self.name(self.node(*child)).cmp(name) };
-            children.binary_search_by(by_name).ok().map(|place| children[place])
-        })
+        path.components().try_fold(root, |parent, name| self.child(parent, name))
+    }
+
+    /// The node of this name in a directory.
+    pub fn child(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let children = self.children(self.node(parent));
+        let by_name = |child: &u32| -> Ordering { self.name(self.node(*child)).cmp(name) };
+        children.binary_search_by(by_name).ok().map(|place| children[place])
+    }
+
+    /// Every node but the root.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().skip(1)
+    }
+
+    /// Bytes of all names and targets.
+    pub fn name_bytes(&self) -> usize {
+        self.names.len()
     }
 
     /// Bytes of memory it takes.

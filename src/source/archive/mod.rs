@@ -7,6 +7,8 @@
 //!                            or zip (another; its bodies are inflated into a spool of their own)
 //! ```
 //!
+//! The layers of an OCI artifact are archives, each read so; `layers` lays them over each other.
+//!
 //! Everything is spooled, a plain tar given by path too: a file that others can write may change between its check and its use.
 //! What the archive's entries may do is decided in one place, `trie`; since what is shipped is made anew from the index, no later
 //! reader can see other files in it than this one did.
@@ -19,6 +21,7 @@ mod header;
 mod index;
 mod intake;
 mod largest;
+mod layers;
 mod members;
 mod pax;
 mod resume;
@@ -48,6 +51,7 @@ use crate::support::limits::Limits;
 pub use download::{Download, download};
 pub use error::ArchiveError;
 pub use format::{Codec, Format};
+pub use layers::{LayeredTree, layer};
 pub use tree::ArchiveTree;
 
 /// Bytes of one extended header or long name of the archive's own.
@@ -98,6 +102,8 @@ pub enum Asker {
     Request,
     /// In the head of its answer (RFC 9530).
     Server,
+    /// The manifest that the layer is of.
+    Manifest,
 }
 
 /// Told the bytes that came so far, about once for every 128 KiB and while the entries are read; `Break` cancels.

@@ -59,7 +59,16 @@ impl ArchiveTree {
         Self { spool: received.spool, bytes: received.bytes, index, root: ROOT, nanos: None, revision, identity }
     }
 
-    fn entry(&self, node: &Node, path: &TreePath) -> Entry {
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Bytes of the spool.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn entry(&self, node: &Node, path: &TreePath) -> Entry {
         let kind = match node.kind {
             NodeKind::Implied | NodeKind::Directory => Kind::Directory,
             NodeKind::File | NodeKind::Hardlink => Kind::File { size: node.length, link: u64::from(node.group) },

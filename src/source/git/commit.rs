@@ -54,6 +54,7 @@ impl Commit {
             digest: None,
             size: Some(received),
             subdir: (!subdir.is_root()).then(|| subdir.display()),
+            ..Revision::default()
         }
     }
 }

@@ -191,12 +191,18 @@ impl Answer {
 }
 
 /// Asks one question on a fresh connection.
-pub fn ask(mut stream: impl Read + Write, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+pub fn ask(stream: impl Read + Write, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    send(stream, method, target, headers, b"")
+}
+
+/// The same with a body, whose length the headers must say.
+pub fn send(mut stream: impl Read + Write, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
     let mut request = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
     for (name, value) in headers {
         let _ = write!(request, "{name}: {value}\r\n");
     }
     stream.write_all(format!("{request}\r\n").as_bytes())?;
+    stream.write_all(body)?;
     let mut messages = Messages::new(stream);
     let head = messages.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let framing = head.response_framing(method);

@@ -1,6 +1,7 @@
 //! What every test stands on: the engine, the peers, the agent in its pod, and the ways to look at reality afterwards.
 
 pub mod agent;
+pub mod artifact;
 pub mod canary;
 pub mod closed_list;
 pub mod connection;

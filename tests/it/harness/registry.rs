@@ -98,7 +98,7 @@ impl Storage {
         storages.find(|storage| storage.path(digest).exists())
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
+    pub fn path(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").unwrap_or_else(|| panic!("not a digest: {digest}"));
         self.0.join("blobs/sha256").join(&hex[..2]).join(hex).join("data")
     }

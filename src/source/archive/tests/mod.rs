@@ -4,6 +4,7 @@ mod bombs;
 mod hostile;
 mod intake;
 mod kinds;
+mod layers;
 mod oracle;
 mod sparse;
 mod zip;

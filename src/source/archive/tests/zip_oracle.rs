@@ -118,6 +118,8 @@ proptest! {
             bytes.truncate(cut);
         }
         let Ok(tree) = read(&bytes) else { return Ok(()) };
+        // A link is a file of its target to one oracle, and nothing to the other.
+        prop_assume!(!entries(&tree).iter().any(|entry| matches!(entry.kind, Kind::Symlink { .. })));
         let files = entries(&tree).into_iter().filter(|entry| matches!(entry.kind, Kind::File { .. }));
         let ours: BTreeMap<String, Vec<u8>> =
             files.map(|entry| (entry.path.display(), tree.read(&entry.path, u64::MAX).unwrap().unwrap())).collect();
