@@ -10,7 +10,6 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
-use super::error::Cause;
 use super::{Credential, Identity, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
@@ -159,6 +158,8 @@ impl Client {
         }
         let client = match proxy {
             None if checked => &self.foreign,
+            // The pod resolves the name itself.
+            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.foreign,
             Some(_) if request.foreign => &self.proxied,
             _ => &self.own,
         };
@@ -176,8 +177,7 @@ impl Client {
         let answer = answer.map_err(|_| NetError::Timeout { host: host.clone(), wait: Wait::FirstByte, after })?;
         let inner = answer.map_err(|error| self.sort(error, &host, &from))?;
         if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (inner.status(), proxy) {
-            let (proxy, cause) = (RedactedUrl::new(proxy.clone()), Cause("it wants a user and a password (status 407)".to_owned()));
-            return Err(NetError::Proxy { host, proxy, cause });
+            return Err(NetError::proxy_auth(host, proxy));
         }
         Ok(Response { inner, url: request.url.clone(), foreign: request.foreign, host, idle: self.timeouts.idle })
     }
@@ -197,7 +197,7 @@ impl Client {
         if error.is_connect() && error.is_timeout() {
             return NetError::Timeout { host: host.to_owned(), wait: Wait::Connect, after: self.timeouts.connect };
         }
-        let proxy = self.proxy.for_url(url.expose()).cloned().map(RedactedUrl::new);
+        let proxy = self.proxy.for_url(url.expose());
         NetError::sort(error, host.to_owned(), proxy, self.no_roots, Some(url))
     }
 }
@@ -232,7 +232,7 @@ fn refused(from: &Url, rule: impl Into<String>) -> NetError {
 }
 
 /// `host:port`, for messages.
-fn host_of(url: &Url) -> String {
+pub(super) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -22,6 +22,7 @@ mod archive_forms;
 mod archives;
 mod contexts;
 mod directory;
+mod doors;
 mod engine_edges;
 mod failures;
 mod git_source;

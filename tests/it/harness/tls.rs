@@ -16,7 +16,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// A fresh authority and a certificate for 127.0.0.1 and localhost, written into `dir`.
+    /// A fresh authority and a certificate for 127.0.0.1 and its names, written into `dir`.
     pub fn new_in(dir: &Path) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.distinguished_name.push(DnType::CommonName, "podwright tests");
@@ -26,7 +26,7 @@ impl Tls {
         let ca = authority.self_signed(&authority_key).unwrap();
         let issuer = Issuer::new(authority, authority_key);
 
-        let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), super::proxy::HOST.to_owned()]).unwrap();
         let server_key = KeyPair::generate().unwrap();
         let certificate = server.signed_by(&server_key, &issuer).unwrap();
 
