@@ -10,6 +10,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
+use super::error::Way;
+use super::identity::Face;
 use super::{Credential, Identity, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
@@ -91,6 +93,10 @@ pub struct Client {
     proxy: ProxySettings,
     timeouts: Timeouts,
     no_roots: bool,
+    /// To the origins that the user named.
+    face: Face,
+    /// To everybody else.
+    nobody: Face,
 }
 
 impl Client {
@@ -109,18 +115,24 @@ impl Client {
             let builder = if checked { builder.dns_resolver(CheckedResolver) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
-        let proxied = build(&plain, false)?;
-        let own = match &settings.identity {
-            Some(identity) => build(&tls::configure(&settings.trust, &settings.roots, Some(identity))?.0, false)?,
-            None => proxied.clone(),
+        let nobody = Face::new(plain);
+        let proxied = build(nobody.config(), false)?;
+        let (own, face) = match &settings.identity {
+            Some(identity) => {
+                let face = Face::new(tls::configure(&settings.trust, &settings.roots, Some(identity))?.0);
+                (build(face.config(), false)?, face)
+            }
+            None => (proxied.clone(), nobody.clone()),
         };
         Ok(Self {
             own,
-            foreign: build(&plain, true)?,
+            foreign: build(nobody.config(), true)?,
             proxied,
             proxy: settings.proxy.clone(),
             timeouts: settings.timeouts,
             no_roots: !any_root,
+            face,
+            nobody,
         })
     }
 
@@ -150,7 +162,6 @@ impl Client {
 
     async fn once(&self, request: &Request) -> Result<Response, NetError> {
         let host = host_of(&request.url);
-        let from = RedactedUrl::new(request.url.clone());
         let checked = request.foreign || request.checked;
         let proxy = self.proxy.for_url(&request.url);
         if checked {
@@ -175,7 +186,10 @@ impl Client {
         let after = self.timeouts.connect + self.timeouts.first_byte;
         let answer = timeout(after, builder.send()).await;
         let answer = answer.map_err(|_| NetError::Timeout { host: host.clone(), wait: Wait::FirstByte, after })?;
-        let inner = answer.map_err(|error| self.sort(error, &host, &from))?;
+        let inner = match answer {
+            Ok(inner) => inner,
+            Err(error) => return Err(self.sort(error, &host, request).await),
+        };
         if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (inner.status(), proxy) {
             return Err(NetError::proxy_auth(host, proxy));
         }
@@ -193,12 +207,18 @@ impl Client {
         Ok(())
     }
 
-    fn sort(&self, error: reqwest::Error, host: &str, url: &RedactedUrl) -> NetError {
+    async fn sort(&self, error: reqwest::Error, host: &str, request: &Request) -> NetError {
         if error.is_connect() && error.is_timeout() {
             return NetError::Timeout { host: host.to_owned(), wait: Wait::Connect, after: self.timeouts.connect };
         }
-        let proxy = self.proxy.for_url(url.expose());
-        NetError::sort(error, host.to_owned(), proxy, self.no_roots, Some(url))
+        let (url, checked) = (&request.url, request.foreign || request.checked);
+        let proxy = self.proxy.for_url(url);
+        let face = if request.foreign || (checked && proxy.is_none()) { &self.nobody } else { &self.face };
+        let way = Way { proxy, no_roots: self.no_roots, identified: face.is_shown(), from: Some(url) };
+        match NetError::sort(error, host.to_owned(), way) {
+            broken @ NetError::Io { .. } if proxy.is_none() => face.refusal(url, checked, &self.timeouts).await.unwrap_or(broken),
+            sorted => sorted,
+        }
     }
 }
 
@@ -275,7 +295,7 @@ impl Response {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
         let piece = timeout(self.idle, self.inner.chunk()).await;
         let piece = piece.map_err(|_| NetError::Timeout { host: self.host.clone(), wait: Wait::Idle, after: self.idle })?;
-        piece.map_err(|error| NetError::sort(error, self.host.clone(), None, false, None))
+        piece.map_err(|error| NetError::sort(error, self.host.clone(), Way::default()))
     }
 
     /// The whole body, if it has at most `limit` bytes.

@@ -54,6 +54,8 @@ pub enum NetError {
     /// Before any certificate could be looked at, or by the other side.
     #[error("the TLS handshake with {host} failed: {problem}")]
     Handshake { host: String, problem: String },
+    #[error("{host} {}: {problem}", if *.shown { "refuses the client certificate that it was shown" } else { "wants a client certificate" })]
+    ClientCertificate { host: String, problem: String, shown: bool },
     #[error("{host} does not speak TLS on this port")]
     NotTls { host: String },
     #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
@@ -105,6 +107,12 @@ impl NetError {
                 "this pod has no CA certificates: mount a bundle and name it in SSL_CERT_FILE, or give the CA in the secret as ca.crt"
             }
             Self::Tls { .. } => "if the host has a private CA, give it in the secret as ca.crt, or name a bundle in SSL_CERT_FILE",
+            Self::ClientCertificate { shown: false, .. } => {
+                "give one in the secret, as tls.crt and tls.key; it is shown to the host of the URL only, never to where a redirect leads"
+            }
+            Self::ClientCertificate { .. } => {
+                "check that tls.crt in the secret is current, with what vouches for it, and is meant for this host"
+            }
             Self::Dns { .. } => "check the name, and that this pod's DNS policy can see it",
             Self::Connect { .. } | Self::Timeout { wait: Wait::Connect, .. } => {
                 "check host and port, network policies, and whether this pod needs a proxy (HTTPS_PROXY)"
@@ -130,14 +138,15 @@ impl NetError {
     }
 
     /// Sorts what reqwest and everything below it say.
-    pub(super) fn sort(error: reqwest::Error, host: String, proxy: Option<&Url>, no_roots: bool, from: Option<&RedactedUrl>) -> Self {
+    pub(super) fn sort(error: reqwest::Error, host: String, way: Way<'_>) -> Self {
+        let Way { proxy, no_roots, identified, from } = way;
         let error = error.without_url();
         let chain = Chain::of(&error);
         // Within a tunnel TLS is the host's; before it, and where the host speaks none, the proxy's.
-        let by_proxy = chain.before_tunnel || from.is_some_and(|from| from.expose().scheme() == "http");
+        let by_proxy = chain.before_tunnel || from.is_some_and(|from| from.scheme() == "http");
         let speaks_tls = proxy.filter(|_| by_proxy).map_or_else(|| host.clone(), host_of);
         if let (Some(address), Some(from)) = (chain.forbidden, from) {
-            return Self::Redirect { from: from.clone(), rule: address };
+            return Self::Redirect { from: RedactedUrl::new(from.clone()), rule: address };
         }
         if chain.not_tls {
             return Self::NotTls { host: speaks_tls };
@@ -145,6 +154,7 @@ impl NetError {
         let cause = Cause(if chain.innermost == NO_TUNNEL { "it refused to open a tunnel there".to_owned() } else { chain.innermost });
         match chain.tls {
             Some((problem, true)) => return Self::Tls { host: speaks_tls, problem, no_roots },
+            Some((problem, false)) if chain.who_are_you => return Self::ClientCertificate { host: speaks_tls, problem, shown: identified },
             Some((problem, false)) => return Self::Handshake { host: speaks_tls, problem },
             None => {}
         }
@@ -158,6 +168,17 @@ impl NetError {
     }
 }
 
+/// How a request went out.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Way<'a> {
+    pub proxy: Option<&'a Url>,
+    /// This pod trusts nobody at all.
+    pub no_roots: bool,
+    /// With a client certificate at hand.
+    pub identified: bool,
+    pub from: Option<&'a Url>,
+}
+
 /// What an error's chain of sources tells; an `io::Error` hides the error it was made of, so it is opened.
 #[derive(Default)]
 struct Chain {
@@ -165,6 +186,8 @@ struct Chain {
     /// What is wrong, and whether it is that the certificate is not trusted.
     tls: Option<(String, bool)>,
     not_tls: bool,
+    /// The other side wants another client certificate, or any.
+    who_are_you: bool,
     forbidden: Option<String>,
     /// The proxy itself was not reached.
     before_tunnel: bool,
@@ -192,6 +215,7 @@ impl Chain {
             chain.proxy_auth |= PROXY_AUTH.contains(&chain.innermost.as_str());
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 chain.tls = Some((tls::explain(tls), tls::is_distrust(tls)));
+                chain.who_are_you = tls::is_about_client(tls);
                 chain.not_tls = matches!(tls, rustls::Error::InvalidMessage(_));
             }
             if let Some(address) = error.downcast_ref::<Forbidden>() {

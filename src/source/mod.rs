@@ -58,7 +58,7 @@ fn reason_of(cause: &NetError) -> Reason {
         | NetError::TooLarge { .. }
         | NetError::Tls { .. }
         | NetError::HostKey { .. } => Reason::SourceRefused,
-        NetError::Denied { .. } | NetError::ProxyAuth { .. } => Reason::SourceAuth,
+        NetError::Denied { .. } | NetError::ProxyAuth { .. } | NetError::ClientCertificate { .. } => Reason::SourceAuth,
         NetError::Settings(_) | NetError::Authority(_) => Reason::SecretInvalid,
         NetError::Cancelled => Reason::Internal,
         _ => Reason::SourceUnavailable,

@@ -6,6 +6,7 @@ use crate::archives::tarball;
 use crate::harness::git::Repository;
 use crate::harness::prelude::*;
 use crate::harness::proxy::{HOST, behind, hosts};
+use crate::harness::tls::Tls;
 
 /// A repository and an archive of one server: `--git` or `--archive` and where it is, as the proxies call it.
 struct Sources {
@@ -28,27 +29,28 @@ impl Sources {
         Self::served(&GitDemands { tls: true, ..GitDemands::default() })
     }
 
+    /// As this machine calls them.
+    fn here(&self) -> [(&'static str, String); 2] {
+        [("--git", self.server.url(&self.repository)), ("--archive", self.archive.clone())]
+    }
+
     fn all(&self) -> [(&'static str, String); 2] {
         [("--git", behind(&self.server.url(&self.repository))), ("--archive", behind(&self.archive))]
     }
 }
 
-/// The source stage alone, with a secret that holds these CAs.
+/// The source stage alone, with this CA where there is one.
 fn fetch(source: &(&str, String), ca: &str) -> Agent {
+    if ca.is_empty() { fetch_with(source, &[]) } else { fetch_with(source, &[("ca.crt", ca)]) }
+}
+
+/// The source stage alone, with this secret.
+fn fetch_with(source: &(&str, String), secret: &[(&str, &str)]) -> Agent {
     let agent = Agent::command(&["fetch", "--progress", "json", "--workspace", "/workspace", "--output", "/out/prepared"]);
     let agent = agent.args(&["--result-file", "/out/result.json", "--termination-message", "/out/termination"]).without_socket();
     let agent = agent.args(&[source.0, &source.1, "--allow", "plain-http"]);
-    if source.0 == "--archive" { agent.args(&["--strip-components", "1"]) } else { agent }.secret_if("--source-secret", ca)
-}
-
-trait WithCa {
-    fn secret_if(self, flag: &str, ca: &str) -> Agent;
-}
-
-impl WithCa for Agent {
-    fn secret_if(self, flag: &str, ca: &str) -> Agent {
-        if ca.is_empty() { self } else { self.secret_dir(flag, "/secrets/source", &[("ca.crt", ca)]) }
-    }
+    let agent = if source.0 == "--archive" { agent.args(&["--strip-components", "1"]) } else { agent };
+    if secret.is_empty() { agent } else { agent.secret_dir("--source-secret", "/secrets/source", secret) }
 }
 
 #[test]
@@ -166,5 +168,50 @@ fn what_no_proxy_names_is_gone_to_directly_and_nothing_else_is() {
         agent.run().ok();
         let log = proxy.log().split_off(before);
         assert_eq!(!log.contains("CONNECT"), direct, "{excepted}: {log}");
+    }
+}
+
+/// A server that lets in whom this authority vouches for.
+fn for_clients_of(authority: &Tls, sends_on_to: Option<&GitServer>) -> Sources {
+    let more = format!(
+        "ssl.verifyclient.activate = \"enable\"\nssl.verifyclient.enforce = \"enable\"\nssl.verifyclient.ca-file = \"{}\"\n",
+        authority.ca.display()
+    );
+    Sources::served(&GitDemands { tls: true, sends_on_to, more, ..GitDemands::default() })
+}
+
+#[test]
+fn a_client_certificate_lets_in_and_a_wrong_one_does_not() {
+    promise!(6);
+    let new = || Tls::new_in(&Engine::shared().new_dir("ca"));
+    let (authority, stranger) = (new(), new());
+    let sources = for_clients_of(&authority, None);
+    let ca = sources.server.ca();
+    for source in sources.here() {
+        let shown = |[chain, key]: &[String; 2]| fetch_with(&source, &[("ca.crt", &ca), ("tls.crt", chain), ("tls.key", key)]).run();
+        shown(&authority.client).ok();
+        let run = shown(&stranger.client).failed(21, "SourceAuth", "fetch");
+        assert!(run.words().contains("refuses the client certificate"), "{}", run.words());
+        let run = fetch(&source, &ca).run().failed(21, "SourceAuth", "fetch");
+        assert!(run.words().contains("wants a client certificate") && run.words().contains("tls.crt"), "{}", run.words());
+        let mixed = [authority.client[0].clone(), stranger.client[1].clone()];
+        let run = shown(&mixed).ended(11, "SecretInvalid");
+        assert!(run.words().contains("cannot be used together"), "{}", run.words());
+    }
+}
+
+#[test]
+fn g4_a_client_certificate_is_not_shown_to_where_a_redirect_leads() {
+    promise!(6);
+    let authority = Tls::new_in(&Engine::shared().new_dir("ca"));
+    let beyond = for_clients_of(&authority, None);
+    let sources = for_clients_of(&authority, Some(&beyond.server));
+    let both = format!("{}{}", sources.server.ca(), beyond.server.ca());
+    let [chain, key] = &authority.client;
+    for source in sources.here() {
+        let run = fetch_with(&source, &[("ca.crt", &both), ("tls.crt", chain), ("tls.key", key)]).run().failed(21, "SourceAuth", "fetch");
+        // It would have been let in with it.
+        let refused = format!("127.0.0.1:{} wants a client certificate", beyond.server.port());
+        assert!(run.words().contains(&refused), "{refused}: {}", run.words());
     }
 }
