@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use rustls::ClientConfig;
 use tokio::time::timeout;
@@ -176,8 +176,8 @@ impl Client {
         };
         let mut headers = request.headers.clone();
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
-        if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
-            headers.insert(AUTHORIZATION, value);
+        if let Some(credential) = credential {
+            credential.put(&request.url, &mut headers);
         }
         let mut builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
         if request.method != Method::GET && request.method != Method::HEAD {

@@ -215,3 +215,43 @@ fn g4_a_client_certificate_is_not_shown_to_where_a_redirect_leads() {
         assert!(run.words().contains(&refused), "{refused}: {}", run.words());
     }
 }
+
+#[test]
+fn headers_of_a_secret_are_shown_to_their_own_host_and_never_beyond_it() {
+    promise!(6);
+    let (token, other) = (Canary::token("a private token"), Canary::token("another header"));
+    let denied = "{ url.access-deny = (\"\") }";
+    // Whoever brings one of them here is turned away.
+    let beyond = Sources::served(&GitDemands {
+        tls: true,
+        more: format!("$REQUEST_HEADER[\"PRIVATE-TOKEN\"] =~ \".\" {denied}\n$REQUEST_HEADER[\"X-Other\"] =~ \".\" {denied}\n"),
+        ..GitDemands::default()
+    });
+    let demanding = |sends_on_to| {
+        let wanted = |name: &str, value: &str| format!("$REQUEST_HEADER[\"{name}\"] != \"{value}\" {denied}\n");
+        let more = wanted("PRIVATE-TOKEN", &token.value) + &wanted("X-Other", &other.value);
+        Sources::served(&GitDemands { tls: true, more, sends_on_to, ..GitDemands::default() })
+    };
+    let (alone, sending) = (demanding(None), demanding(Some(&beyond.server)));
+    let ca = [&alone, &sending, &beyond].map(|sources| sources.server.ca()).concat();
+    let lines = format!("PRIVATE-TOKEN: {}\n\nx-other: {}\n", token.value, other.value);
+    let with = |source: &(&str, String), lines: &str| fetch_with(source, &[("ca.crt", &ca), ("headers", lines)]).run();
+    for source in alone.here() {
+        with(&source, &lines).ok();
+        let run = with(&source, &lines.replace(&token.value, "another-token")).failed(21, "SourceAuth", "fetch");
+        assert!(run.words().contains("refuse"), "{}", run.words());
+        fetch(&source, &ca).run().failed(21, "SourceAuth", "fetch");
+        with(&source, &format!("{lines}Range: bytes=1000000-\n")).ended(11, "SecretInvalid");
+    }
+    for source in sending.here() {
+        with(&source, &lines).ok();
+        // It does not send on whom it does not know.
+        fetch(&source, &ca).run().failed(21, "SourceAuth", "fetch");
+    }
+    // Nothing of it travels in the clear.
+    let plain = Sources::served(&GitDemands::default());
+    for source in plain.here() {
+        with(&source, &lines).ended(10, "RequestInvalid");
+    }
+    assert_eq!(plain.server.requests(), Vec::<String>::new());
+}
