@@ -9,14 +9,14 @@ use crate::harness::proxy::{HOST, behind, hosts};
 use crate::harness::tls::Tls;
 
 /// A repository and an archive of one server: `--git` or `--archive` and where it is, as the proxies call it.
-struct Sources {
-    server: GitServer,
+pub struct Sources {
+    pub server: GitServer,
     repository: Repository,
     archive: String,
 }
 
 impl Sources {
-    fn served(demands: &GitDemands) -> Self {
+    pub fn served(demands: &GitDemands) -> Self {
         let server = GitServer::start(demands);
         let repository = server.repository("web");
         repository.write("Dockerfile", "FROM scratch\nCOPY . /\n").write("text", "fetched");
@@ -25,12 +25,12 @@ impl Sources {
         Self { server, repository, archive }
     }
 
-    fn tls() -> Self {
+    pub fn tls() -> Self {
         Self::served(&GitDemands { tls: true, ..GitDemands::default() })
     }
 
     /// As this machine calls them.
-    fn here(&self) -> [(&'static str, String); 2] {
+    pub fn here(&self) -> [(&'static str, String); 2] {
         [("--git", self.server.url(&self.repository)), ("--archive", self.archive.clone())]
     }
 
@@ -40,12 +40,12 @@ impl Sources {
 }
 
 /// The source stage alone, with this CA where there is one.
-fn fetch(source: &(&str, String), ca: &str) -> Agent {
+pub fn fetch(source: &(&str, String), ca: &str) -> Agent {
     if ca.is_empty() { fetch_with(source, &[]) } else { fetch_with(source, &[("ca.crt", ca)]) }
 }
 
 /// The source stage alone, with this secret.
-fn fetch_with(source: &(&str, String), secret: &[(&str, &str)]) -> Agent {
+pub fn fetch_with(source: &(&str, String), secret: &[(&str, &str)]) -> Agent {
     let agent = Agent::command(&["fetch", "--progress", "json", "--workspace", "/workspace", "--output", "/out/prepared"]);
     let agent = agent.args(&["--result-file", "/out/result.json", "--termination-message", "/out/termination"]).without_socket();
     let agent = agent.args(&[source.0, &source.1, "--allow", "plain-http"]);

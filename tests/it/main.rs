@@ -35,6 +35,7 @@ mod own_image;
 mod prepared;
 mod races;
 mod receive;
+mod redirects;
 mod registries;
 mod requests;
 mod secrets_and_stdin;
