@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod body;
+mod digest_fields;
 pub mod directory;
 pub mod git;
 pub mod prepared;
