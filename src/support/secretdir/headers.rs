@@ -3,8 +3,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-/// Lines.
-const MOST: usize = 32;
+use crate::support::limits::SECRET_HEADERS;
 
 /// What the requests themselves need to say, or what is between two neighbours only (RFC 9110, section 7.6.1).
 const NOT_OURS: [HeaderName; 14] = [
@@ -38,8 +37,8 @@ pub fn parse(text: &str) -> Result<Vec<SecretHeader>, String> {
             return Err(malformed("its name stands in another line, too"));
         }
         headers.push((name, value));
-        if headers.len() > MOST {
-            return Err(format!("holds more than {MOST} headers"));
+        if headers.len() > SECRET_HEADERS {
+            return Err(format!("holds more than {SECRET_HEADERS} headers"));
         }
     }
     Ok(headers)
@@ -71,8 +70,8 @@ mod tests {
         let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
         assert_eq!(read, [("private-token", "hush: x"), ("x-other", "1"), ("authorization", "token abc")]);
         let lines = |count: usize| (0..count).fold(String::new(), |text, n| text + &format!("x-{n}: 1\n"));
-        assert_eq!(parse(&lines(MOST)).unwrap().len(), MOST);
-        assert!(parse(&lines(MOST + 1)).unwrap_err().contains("more than 32"));
+        assert_eq!(parse(&lines(SECRET_HEADERS)).unwrap().len(), SECRET_HEADERS);
+        assert!(parse(&lines(SECRET_HEADERS + 1)).unwrap_err().contains("more than 32"));
     }
 
     #[test]
