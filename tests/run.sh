@@ -34,7 +34,7 @@ install_needs() {
     /usr/lib/lighttpd/mod_openssl.so=lighttpd-mod-openssl htpasswd=apache2-utils /bin/busybox=busybox-static ip=iproute2 \
     xz=xz-utils zstd=zstd bzip2=bzip2 zip=zip unzip=unzip iptables=iptables curl=curl python3=python3 \
     strace=strace /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev /etc/ssl/certs/ca-certificates.crt=ca-certificates \
-    /usr/sbin/sshd=openssh-server ssh-keygen=openssh-client
+    /usr/sbin/sshd=openssh-server ssh-keygen=openssh-client squid=squid-openssl tinyproxy=tinyproxy microsocks=microsocks
   ! ldd /bin/busybox >/dev/null 2>&1 || die "/bin/busybox needs libraries: install busybox-static in its place"
   ((EUID == 0)) || die "the private engines need root (namespaces and mounts)"
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
 use super::address::{self, CheckedResolver};
-use super::error::Cause;
+use super::error::Way;
+use super::identity::Face;
 use super::{Credential, Identity, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
 
 /// Redirects that one request follows.
@@ -97,6 +98,10 @@ pub struct Client {
     proxy: ProxySettings,
     timeouts: Timeouts,
     no_roots: bool,
+    /// To the origins that the user named.
+    face: Face,
+    /// To everybody else.
+    nobody: Face,
 }
 
 impl Client {
@@ -115,16 +120,26 @@ impl Client {
             let builder = if checked { builder.dns_resolver(CheckedResolver) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
-        let proxied = build(&plain, false)?;
-        let foreign = build(&plain, true)?;
-        let (own, checked) = match &settings.identity {
+        let nobody = Face::new(plain);
+        let (proxied, foreign) = (build(nobody.config(), false)?, build(nobody.config(), true)?);
+        let (own, checked, face) = match &settings.identity {
             Some(identity) => {
-                let (config, _) = tls::configure(&settings.trust, &settings.roots, Some(identity))?;
-                (build(&config, false)?, build(&config, true)?)
+                let face = Face::new(tls::configure(&settings.trust, &settings.roots, Some(identity))?.0);
+                (build(face.config(), false)?, build(face.config(), true)?, face)
             }
-            None => (proxied.clone(), foreign.clone()),
+            None => (proxied.clone(), foreign.clone(), nobody.clone()),
         };
-        Ok(Self { own, foreign, checked, proxied, proxy: settings.proxy.clone(), timeouts: settings.timeouts, no_roots: !any_root })
+        Ok(Self {
+            own,
+            foreign,
+            checked,
+            proxied,
+            proxy: settings.proxy.clone(),
+            timeouts: settings.timeouts,
+            no_roots: !any_root,
+            face,
+            nobody,
+        })
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -156,7 +171,6 @@ impl Client {
 
     async fn once(&self, request: &Request) -> Result<Response, NetError> {
         let host = host_of(&request.url);
-        let from = RedactedUrl::new(request.url.clone());
         let checked = request.foreign || request.checked;
         let proxy = self.proxy.for_url(&request.url);
         if checked {
@@ -165,14 +179,16 @@ impl Client {
         let client = match proxy {
             None if request.foreign => &self.foreign,
             None if checked => &self.checked,
+            // The pod resolves the name itself.
+            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.foreign,
             Some(_) if request.foreign => &self.proxied,
             _ => &self.own,
         };
         let mut headers = request.headers.clone();
         headers.extend(request.bound.clone());
         let credential = request.credential.as_ref().filter(|_| !request.foreign);
-        if let Some(value) = credential.and_then(|credential| credential.header_for(&request.url)) {
-            headers.insert(AUTHORIZATION, value);
+        if let Some(credential) = credential {
+            credential.put(&request.url, &mut headers);
         }
         let mut builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
         if request.method != Method::GET && request.method != Method::HEAD {
@@ -181,10 +197,12 @@ impl Client {
         let after = self.timeouts.connect + self.timeouts.first_byte;
         let answer = timeout(after, builder.send()).await;
         let answer = answer.map_err(|_| NetError::Timeout { host: host.clone(), wait: Wait::FirstByte, after })?;
-        let inner = answer.map_err(|error| self.sort(error, &host, &from))?;
+        let inner = match answer {
+            Ok(inner) => inner,
+            Err(error) => return Err(self.sort(error, &host, request).await),
+        };
         if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (inner.status(), proxy) {
-            let (proxy, cause) = (RedactedUrl::new(proxy.clone()), Cause("it wants a user and a password (status 407)".to_owned()));
-            return Err(NetError::Proxy { host, proxy, cause });
+            return Err(NetError::proxy_auth(host, proxy));
         }
         Ok(Response { inner, url: request.url.clone(), foreign: request.foreign, host, idle: self.timeouts.idle })
     }
@@ -200,12 +218,18 @@ impl Client {
         Ok(())
     }
 
-    fn sort(&self, error: reqwest::Error, host: &str, url: &RedactedUrl) -> NetError {
+    async fn sort(&self, error: reqwest::Error, host: &str, request: &Request) -> NetError {
         if error.is_connect() && error.is_timeout() {
             return NetError::Timeout { host: host.to_owned(), wait: Wait::Connect, after: self.timeouts.connect };
         }
-        let proxy = self.proxy.for_url(url.expose()).cloned().map(RedactedUrl::new);
-        NetError::sort(error, host.to_owned(), proxy, self.no_roots, Some(url))
+        let (url, checked) = (&request.url, request.foreign || request.checked);
+        let proxy = self.proxy.for_url(url);
+        let face = if request.foreign { &self.nobody } else { &self.face };
+        let way = Way { proxy, no_roots: self.no_roots, identified: face.is_shown(), from: Some(url) };
+        match NetError::sort(error, host.to_owned(), way) {
+            broken @ NetError::Io { .. } if proxy.is_none() => face.refusal(url, checked, &self.timeouts).await.unwrap_or(broken),
+            sorted => sorted,
+        }
     }
 }
 
@@ -239,7 +263,7 @@ fn refused(from: &Url, rule: impl Into<String>) -> NetError {
 }
 
 /// `host:port`, for messages.
-fn host_of(url: &Url) -> String {
+pub(super) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
@@ -282,7 +306,7 @@ impl Response {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
         let piece = timeout(self.idle, self.inner.chunk()).await;
         let piece = piece.map_err(|_| NetError::Timeout { host: self.host.clone(), wait: Wait::Idle, after: self.idle })?;
-        piece.map_err(|error| NetError::sort(error, self.host.clone(), None, false, None))
+        piece.map_err(|error| NetError::sort(error, self.host.clone(), Way::default()))
     }
 
     /// The whole body, if it has at most `limit` bytes.

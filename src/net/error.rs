@@ -4,7 +4,10 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use url::Url;
+
 use super::address::Forbidden;
+use super::client::host_of;
 use super::{RedactedUrl, tls};
 
 /// Which wait came to its end.
@@ -63,6 +66,8 @@ pub enum NetError {
     /// Before any certificate could be looked at, or by the other side.
     #[error("the TLS handshake with {host} failed: {problem}")]
     Handshake { host: String, problem: String },
+    #[error("{host} {}: {problem}", if *.shown { "refuses the client certificate that it was shown" } else { "wants a client certificate" })]
+    ClientCertificate { host: String, problem: String, shown: bool },
     #[error("{host} does not speak TLS on this port")]
     NotTls { host: String },
     #[error("{host}: {} within {} s", wait.what(), after.as_secs_f32())]
@@ -76,6 +81,12 @@ pub enum NetError {
         #[source]
         cause: Cause,
     },
+    /// It answered 407, or refused by SOCKS' own word (RFC 1929).
+    #[error(
+        "the proxy {proxy} on the way to {host} {}",
+        if *.shown { "refuses the user and password that this pod has for it" } else { "wants a user and a password" }
+    )]
+    ProxyAuth { host: String, proxy: RedactedUrl, shown: bool },
     #[error("the connection to {host} broke")]
     Io {
         host: String,
@@ -108,6 +119,12 @@ impl NetError {
                 "this pod has no CA certificates: mount a bundle and name it in SSL_CERT_FILE, or give the CA in the secret as ca.crt"
             }
             Self::Tls { .. } => "if the host has a private CA, give it in the secret as ca.crt, or name a bundle in SSL_CERT_FILE",
+            Self::ClientCertificate { shown: false, .. } => {
+                "give one in the secret, as tls.crt and tls.key; it is shown to the host of the URL only, never to where a redirect leads"
+            }
+            Self::ClientCertificate { .. } => {
+                "check that tls.crt in the secret is current, with what vouches for it, and is meant for this host"
+            }
             Self::Dns { .. } => "check the name, and that this pod's DNS policy can see it",
             Self::Connect { .. } | Self::Timeout { wait: Wait::Connect, .. } => {
                 "check host and port, network policies, and whether this pod needs a proxy (HTTPS_PROXY)"
@@ -119,41 +136,59 @@ impl NetError {
             Self::HostKey { .. } => "ask whoever runs the host which key is its own, and mend known_hosts in the secret",
             Self::Denied { .. } => "give a key in the secret (ssh-privatekey) that the host knows for this user",
             Self::Proxy { .. } => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+            Self::ProxyAuth { .. } => {
+                "give them percent-encoded in HTTP_PROXY and HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT, from a Kubernetes secret"
+            }
             Self::Redirect { .. } => "if the place it leads to is right, name it in the request itself",
             _ => return None,
         };
         Some(hint.to_owned())
     }
 
+    pub(super) fn proxy_auth(host: String, proxy: &Url) -> Self {
+        Self::ProxyAuth { host, proxy: RedactedUrl::new(proxy.clone()), shown: !proxy.username().is_empty() }
+    }
+
     /// Sorts what reqwest and everything below it say.
-    pub(super) fn sort(
-        error: reqwest::Error,
-        host: String,
-        proxy: Option<RedactedUrl>,
-        no_roots: bool,
-        from: Option<&RedactedUrl>,
-    ) -> Self {
+    pub(super) fn sort(error: reqwest::Error, host: String, way: Way<'_>) -> Self {
+        let Way { proxy, no_roots, identified, from } = way;
         let error = error.without_url();
         let chain = Chain::of(&error);
+        // Within a tunnel TLS is the host's; before it, and where the host speaks none, the proxy's.
+        let by_proxy = chain.before_tunnel || from.is_some_and(|from| from.scheme() == "http");
+        let speaks_tls = proxy.filter(|_| by_proxy).map_or_else(|| host.clone(), host_of);
         if let (Some(address), Some(from)) = (chain.forbidden, from) {
-            return Self::Redirect { from: from.clone(), rule: address };
+            return Self::Redirect { from: RedactedUrl::new(from.clone()), rule: address };
         }
         if chain.not_tls {
-            return Self::NotTls { host };
+            return Self::NotTls { host: speaks_tls };
         }
-        let cause = Cause(chain.innermost);
+        let cause = Cause(if chain.innermost == NO_TUNNEL { "it refused to open a tunnel there".to_owned() } else { chain.innermost });
         match chain.tls {
-            Some((problem, true)) => return Self::Tls { host, problem, no_roots },
-            Some((problem, false)) => return Self::Handshake { host, problem },
+            Some((problem, true)) => return Self::Tls { host: speaks_tls, problem, no_roots },
+            Some((problem, false)) if chain.who_are_you => return Self::ClientCertificate { host: speaks_tls, problem, shown: identified },
+            Some((problem, false)) => return Self::Handshake { host: speaks_tls, problem },
             None => {}
         }
         match proxy {
-            Some(proxy) if error.is_connect() => Self::Proxy { host, proxy, cause },
+            Some(proxy) if chain.proxy_auth => Self::proxy_auth(host, proxy),
+            Some(proxy) if error.is_connect() => Self::Proxy { host, proxy: RedactedUrl::new(proxy.clone()), cause },
             _ if error.is_dns() => Self::Dns { host, cause },
             _ if error.is_connect() => Self::Connect { host, cause },
             _ => Self::Io { host, cause },
         }
     }
+}
+
+/// How a request went out.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Way<'a> {
+    pub proxy: Option<&'a Url>,
+    /// This pod trusts nobody at all.
+    pub no_roots: bool,
+    /// With a client certificate at hand.
+    pub identified: bool,
+    pub from: Option<&'a Url>,
 }
 
 /// What an error's chain of sources tells; an `io::Error` hides the error it was made of, so it is opened.
@@ -163,8 +198,24 @@ struct Chain {
     /// What is wrong, and whether it is that the certificate is not trusted.
     tls: Option<(String, bool)>,
     not_tls: bool,
+    /// The other side wants another client certificate, or any.
+    who_are_you: bool,
     forbidden: Option<String>,
+    /// The proxy itself was not reached.
+    before_tunnel: bool,
+    /// The proxy wants other credentials, or any.
+    proxy_auth: bool,
 }
+
+/// What hyper-util says of a proxy that is not reached, and of one that lets nobody in; its types are its own.
+const BEFORE_TUNNEL: &str = "tunnel error: failed to create underlying connection";
+const NO_TUNNEL: &str = "tunnel error: unsuccessful";
+const PROXY_AUTH: [&str; 3] = [
+    "tunnel error: proxy authorization required",
+    "SOCKS error: credentials not accepted",
+    // The proxy takes none of the ways that were offered: without a password that is to say that it wants one.
+    "SOCKS error: server does not support user/pass authentication",
+];
 
 impl Chain {
     fn of(error: &(dyn Error + 'static)) -> Self {
@@ -172,8 +223,11 @@ impl Chain {
         let mut next = Some(error);
         while let Some(error) = next {
             chain.innermost = error.to_string();
+            chain.before_tunnel |= chain.innermost == BEFORE_TUNNEL;
+            chain.proxy_auth |= PROXY_AUTH.contains(&chain.innermost.as_str());
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 chain.tls = Some((tls::explain(tls), tls::is_distrust(tls)));
+                chain.who_are_you = tls::is_about_client(tls);
                 chain.not_tls = matches!(tls, rustls::Error::InvalidMessage(_));
             }
             if let Some(address) = error.downcast_ref::<Forbidden>() {

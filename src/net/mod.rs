@@ -10,6 +10,7 @@ mod blocking;
 mod client;
 pub mod dial;
 mod error;
+mod identity;
 mod origin;
 mod proxy;
 mod ssh;

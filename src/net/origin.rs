@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::HeaderValue;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -58,11 +58,13 @@ pub enum BadCredential {
     Token,
 }
 
-/// What one origin is shown (RFC 7617 basic, RFC 6750 bearer). Printing one shows the origin and nothing of the secret.
+/// What one origin is shown (RFC 7617 basic, RFC 6750 bearer, and headers of its own). Printing one shows the origin and nothing of
+/// the secret.
 #[derive(Clone)]
 pub struct Credential {
     origin: Origin,
-    secret: Secret,
+    secret: Option<Secret>,
+    headers: Vec<(HeaderName, SecretString)>,
     in_the_clear: bool,
 }
 
@@ -79,7 +81,7 @@ impl Credential {
             return Err(BadCredential::Username);
         }
         check(&password)?;
-        Ok(Self { origin, secret: Secret::Basic { username, password }, in_the_clear: false })
+        Ok(Self { origin, secret: Some(Secret::Basic { username, password }), headers: Vec::new(), in_the_clear: false })
     }
 
     pub fn bearer(origin: Origin, token: SecretString) -> Result<Self, BadCredential> {
@@ -87,7 +89,23 @@ impl Credential {
         if !token.expose_secret().is_ascii() {
             return Err(BadCredential::Token);
         }
-        Ok(Self { origin, secret: Secret::Bearer(token), in_the_clear: false })
+        Ok(Self { origin, secret: Some(Secret::Bearer(token)), headers: Vec::new(), in_the_clear: false })
+    }
+
+    /// Headers alone: see [`Credential::with`].
+    pub fn headers(origin: Origin, headers: Vec<(HeaderName, SecretString)>) -> Self {
+        Self { origin, secret: None, headers, in_the_clear: false }
+    }
+
+    /// And these headers, whose values are secrets too. What else it has goes before an `Authorization` among them.
+    #[must_use]
+    pub fn with(self, headers: Vec<(HeaderName, SecretString)>) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// Whether it is meant for each request, and not only for one that the host asks it of.
+    pub fn is_for_each(&self) -> bool {
+        !self.headers.is_empty()
     }
 
     /// May also be shown to an origin of plain http. Only for what is on this machine, or where the operator allows it.
@@ -101,20 +119,24 @@ impl Credential {
         &self.origin
     }
 
-    /// The `Authorization` header for this URL: `None` for another origin, and over plain http unless that is allowed.
-    pub(super) fn header_for(&self, url: &Url) -> Option<HeaderValue> {
+    /// Puts in what this URL's host is to be shown: nothing for another origin, and over plain http only where that is allowed.
+    pub(super) fn put(&self, url: &Url, into: &mut HeaderMap) {
         if !(self.origin.is_tls() || self.in_the_clear) || Origin::of(url).as_ref() != Some(&self.origin) {
-            return None;
+            return;
         }
-        let text = match &self.secret {
+        let own = self.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
+        let authorization = self.secret.as_ref().map(|secret| match secret {
             Secret::Basic { username, password } => {
                 format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.expose_secret())))
             }
             Secret::Bearer(token) => format!("Bearer {}", token.expose_secret()),
-        };
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        });
+        for (name, text) in own.chain(authorization.map(|text| (AUTHORIZATION, text))) {
+            if let Ok(mut value) = HeaderValue::from_str(&text) {
+                value.set_sensitive(true);
+                into.insert(name, value);
+            }
+        }
     }
 }
 
@@ -126,8 +148,9 @@ fn check(secret: &SecretString) -> Result<(), BadCredential> {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.secret {
-            Secret::Basic { .. } => "basic",
-            Secret::Bearer(_) => "bearer",
+            Some(Secret::Basic { .. }) => "basic",
+            Some(Secret::Bearer(_)) => "bearer",
+            None => "headers",
         };
         write!(f, "Credential({kind}, {})", self.origin)
     }
@@ -141,10 +164,21 @@ mod tests {
         Url::parse(text).unwrap()
     }
 
+    /// The names of what is put in.
+    fn shown(credential: &Credential, to: &Url) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        credential.put(to, &mut headers);
+        assert!(headers.values().all(HeaderValue::is_sensitive));
+        headers.keys().map(ToString::to_string).collect()
+    }
+
     #[test]
-    fn a_credential_is_for_its_own_origin_only() {
+    fn g4_a_credential_is_for_its_own_origin_only() {
         let origin = Origin::of(&url("https://Git.Example/team/web")).unwrap();
-        let credential = Credential::basic(origin, "me", SecretString::from("secret-1")).unwrap();
+        let token = vec![(HeaderName::from_static("private-token"), SecretString::from("secret-2"))];
+        let alone = Credential::headers(origin.clone(), token.clone());
+        let basic = Credential::basic(origin, "me", SecretString::from("secret-1")).unwrap();
+        let both = basic.clone().with(token);
         for (text, want) in [
             ("https://git.example/other", true),
             ("https://git.example:443/x", true),
@@ -155,20 +189,22 @@ mod tests {
             ("https://evil/git.example", false),
             ("https://git.example@evil/x", false),
         ] {
-            assert_eq!(credential.header_for(&url(text)).is_some(), want, "{text}");
+            for (credential, count) in [(&alone, 1), (&basic, 1), (&both, 2)] {
+                assert_eq!(shown(credential, &url(text)).len(), if want { count } else { 0 }, "{text}");
+            }
         }
-        assert!(!format!("{credential:?}").contains("secret-1"));
+        assert!(!format!("{both:?} {alone:?}").contains("secret-"));
     }
 
     #[test]
     fn nothing_is_sent_in_the_clear() {
         let plain = url("http://git.example/x");
         let credential = Credential::bearer(Origin::of(&plain).unwrap(), SecretString::from("secret-1")).unwrap();
-        assert!(credential.header_for(&plain).is_none());
+        assert!(shown(&credential, &plain).is_empty());
         let allowed = credential.in_the_clear();
-        assert!(allowed.header_for(&plain).is_some());
-        assert!(allowed.header_for(&url("http://git.example:81/x")).is_none());
-        assert!(allowed.header_for(&url("https://git.example/x")).is_none());
+        assert_eq!(shown(&allowed, &plain), ["authorization"]);
+        assert!(shown(&allowed, &url("http://git.example:81/x")).is_empty());
+        assert!(shown(&allowed, &url("https://git.example/x")).is_empty());
     }
 
     #[test]

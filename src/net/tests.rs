@@ -284,7 +284,7 @@ fn a_proxy_is_used_with_its_own_credential_and_named_when_it_refuses() {
     assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
     let nameless = client_with(&[], |settings| settings.proxy = ProxySettings::new(Some(proxy.url.as_str()), None, None).unwrap());
     let error = run(nameless.send(Request::get(Url::parse("http://git.invalid/x").unwrap()))).unwrap_err();
-    assert!(matches!(&error, NetError::Proxy { cause, .. } if cause.0.contains("407")), "{error:?}");
+    assert!(matches!(&error, NetError::ProxyAuth { shown: false, .. }) && error.to_string().contains("wants a user"), "{error:?}");
 }
 
 #[test]

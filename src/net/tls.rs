@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -197,6 +197,25 @@ fn is_ca_as_server(error: &OtherError) -> bool {
 /// Whether it is the certificate that is not trusted: asking again changes nothing.
 pub(super) fn is_distrust(error: &Error) -> bool {
     matches!(error, Error::InvalidCertificate(_))
+}
+
+/// Whether the other side says that it does not accept who this is: only of certificates that it was shown, or was not.
+pub(super) fn is_about_client(error: &Error) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        error,
+        Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+    )
 }
 
 /// What is wrong with the other side's TLS, in words.

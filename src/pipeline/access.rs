@@ -125,7 +125,10 @@ impl Access {
             (cause, _) => cause.into(),
         })?;
         let credential = match Origin::of(url) {
-            Some(origin) => credential(origin, url, &secrets, written, token, &services.redactor)?,
+            Some(origin) => {
+                let found = credential(origin.clone(), url, &secrets, written, token, &services.redactor)?;
+                with_headers(found, origin, &secrets, &services.redactor)
+            }
             None => None,
         };
         // `net` would leave it out, and the host would be blamed for refusing it.
@@ -226,6 +229,21 @@ fn credential(
     // Can only fail where there is no host.
     let _ = named.set_username(written.map_or("", |written| written.username.expose_secret()));
     secrets.stored_for(&named).map_or(Ok(None), |line| basic(&line.username, &line.password))
+}
+
+/// The credential, and the headers of the secret. Of `Authorization: token x` the word behind the scheme is a secret of its own.
+fn with_headers(found: Option<Credential>, origin: Origin, secrets: &Secrets, redactor: &Redactor) -> Option<Credential> {
+    if secrets.headers.is_empty() {
+        return found;
+    }
+    for (_, value) in &secrets.headers {
+        redactor.add(value);
+        if let Some((_, word)) = value.expose_secret().split_once(' ') {
+            redactor.add(&SecretString::from(word));
+        }
+    }
+    let headers = secrets.headers.clone();
+    Some(found.map_or_else(|| Credential::headers(origin, headers.clone()), |found| found.with(headers.clone())))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod artifact;
 mod body;
+mod digest_fields;
 pub mod directory;
 pub mod git;
 pub mod prepared;
@@ -63,7 +64,7 @@ fn reason_of(cause: &NetError) -> Reason {
         | NetError::TooLarge { .. }
         | NetError::Tls { .. }
         | NetError::HostKey { .. } => Reason::SourceRefused,
-        NetError::Denied { .. } => Reason::SourceAuth,
+        NetError::Denied { .. } | NetError::ProxyAuth { .. } | NetError::ClientCertificate { .. } => Reason::SourceAuth,
         NetError::Settings(_) | NetError::Authority(_) => Reason::SecretInvalid,
         NetError::Cancelled => Reason::Internal,
         _ => Reason::SourceUnavailable,

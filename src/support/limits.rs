@@ -146,6 +146,9 @@ pub const REQUEST_BYTES: u64 = 1 << 20;
 /// Bytes of one secret file.
 pub const SECRET_BYTES: u64 = 1 << 20;
 
+/// Headers of a secret's key `headers`.
+pub const SECRET_HEADERS: usize = 32;
+
 /// Bytes of a manifest (OCI distribution-spec, "Pushing Manifests", asks registries to take 4 MiB).
 pub const MANIFEST_BYTES: u64 = 8 << 20;
 

@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::directory::{BUILDERS, destination};
 use crate::faults::Faulty;
@@ -131,6 +134,50 @@ fn a_download_that_was_cut_once_is_taken_up_again() {
     assert_eq!(faulty.relay.count("GET", "/files/web.tgz"), 2);
     // From where it was cut: nobody was told that the first try failed.
     assert!(!run.words().contains("try 1"), "{}", run.words());
+}
+
+#[test]
+fn a8_what_the_server_says_that_it_sends_has_to_come() {
+    promise!(4);
+    let bytes = tarball(&context(), true);
+    let right = [
+        format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&bytes))),
+        format!("sha-512=:{}:", STANDARD.encode(Sha512::digest(&bytes))),
+    ];
+    let wrong = [
+        format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(b"another"))),
+        format!("{}, sha-512=:{}:", right[0], STANDARD.encode([7; 64])),
+    ];
+    for (field, right, value) in
+        right.iter().map(|value| ("Repr-Digest", true, value)).chain(wrong.iter().map(|value| ("Content-Digest", false, value)))
+    {
+        let more = format!("setenv.add-response-header = (\"{field}\" => \"{value}\")\n");
+        let server = GitServer::start(&GitDemands { more, ..GitDemands::default() });
+        let url = server.file("web.tgz", &bytes);
+        let agent = Agent::build().args(&["--no-push", "--archive", &url, "--strip-components", "1", "--allow", "plain-http"]);
+        if right {
+            agent.run().ok();
+            continue;
+        }
+        let run = agent.run().failed(24, "SourceIntegrity", "fetch");
+        assert!(run.words().contains("the server says it sent"), "{}", run.words());
+        assert_eq!(run.count("POST", "/build"), 0, "the daemon was given something");
+    }
+}
+
+#[test]
+fn a4_a_size_over_the_limit_is_refused_before_it_comes() {
+    promise!(8);
+    let server = GitServer::start(&GitDemands::default());
+    server.file("web.tgz", &tarball(&context(), true));
+    let faulty = Faulty::before(server.port());
+    // Whoever waits for what does not come waits for a minute.
+    faulty.stall("GET", "/files/web.tgz", 600);
+    let url = format!("http://{}/files/web.tgz", faulty.host());
+    let agent = Agent::build().args(&["--no-push", "--archive", &url, "--limit-source-bytes", "10000", "--allow", "plain-http"]);
+    let run = agent.run().failed(25, "SourceRefused", "fetch").ended_within(Duration::from_secs(20), Duration::ZERO);
+    assert!(run.words().contains("limits.sourceBytes"), "{}", run.words());
+    assert_eq!(faulty.relay.count("GET", "/files/web.tgz"), 1);
 }
 
 /// A tar with one hostile entry after an honest Dockerfile.

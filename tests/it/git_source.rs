@@ -70,7 +70,8 @@ fn a_redirect_to_another_host_takes_no_credentials_along() {
     let repository = trap.repository("web");
     repository.write("Dockerfile", "FROM scratch\nCOPY . /\n");
     repository.commit("first");
-    let server = GitServer::start(&GitDemands { login: Some(("ada", &canary.value)), tls: true, sends_on_to: Some(&trap) });
+    let server =
+        GitServer::start(&GitDemands { login: Some(("ada", &canary.value)), tls: true, sends_on_to: Some(&trap), ..GitDemands::default() });
     let url = server.url(&repository);
     let both = format!("{}{}", server.ca(), trap.ca());
     let agent = Agent::build().args(&["--no-push", "--git", &url]);

@@ -2,16 +2,14 @@
 
 use std::io::Read;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap};
+use reqwest::header::CONTENT_LENGTH;
 use url::Url;
 
 use super::resume::{Resumable, Resumed};
 use super::{ArchiveError, Asker, Expected};
-use crate::model::Digest;
 use crate::net::{BlockingClient, Credential, RedactedUrl, Request};
+use crate::source::digest_fields;
 
 /// The body of an answer that was a success.
 pub struct Download {
@@ -33,7 +31,8 @@ pub fn download(url: &Url, credential: Option<Credential>, net: &BlockingClient)
     match reply.status {
         StatusCode::OK => {
             let size = reply.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-            let digests = ["repr-digest", "content-digest"].into_iter().flat_map(|name| stated(&reply.headers, name)).collect();
+            let stated = digest_fields::stated(&reply.headers).flatten();
+            let digests = stated.map(|digest| Expected { digest, by: Asker::Server }).collect();
             let body: Box<dyn Read> = match Resumable::of(&reply.headers, size) {
                 Some(resumable) => Box::new(Resumed::new(reply.body, resumable, request, net.clone())),
                 None => Box::new(reply.body),
@@ -47,22 +46,6 @@ pub fn download(url: &Url, credential: Option<Credential>, net: &BlockingClient)
         }
         _ => Err(ArchiveError::Answer { url, status }),
     }
-}
-
-/// The digests of a field (RFC 9530, sections 2 and 3: of all of the answer, either). What is malformed says nothing, as the
-/// RFC has it, and neither does another algorithm.
-fn stated(headers: &HeaderMap, name: &str) -> Vec<Expected> {
-    let items = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    let digests = items.filter_map(|item| {
-        let (algorithm, value) = item.trim().split_once('=')?;
-        let bytes = STANDARD.decode(value.strip_prefix(':')?.strip_suffix(':')?).ok()?;
-        match (algorithm, bytes.len()) {
-            ("sha-256", 32) => Some(Digest::sha256(bytes)),
-            ("sha-512", 64) => Some(Digest::sha512(bytes)),
-            _ => None,
-        }
-    });
-    digests.map(|digest| Expected { digest, by: Asker::Server }).collect()
 }
 
 #[cfg(test)]
@@ -93,24 +76,5 @@ mod tests {
         let moved = format!("{}elsewhere?X-Amz-Signature=[redacted] wants a credential (status 403)", other.url);
         assert_eq!(refusal("/moved"), moved);
         assert!(other.asked().iter().all(|asked| asked.header("authorization").is_none()));
-    }
-
-    #[test]
-    fn a8_what_the_server_states_is_read_or_says_nothing() {
-        let of = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("repr-digest", text.parse().unwrap());
-            stated(&headers, "repr-digest").into_iter().map(|expected| expected.digest.to_string()).collect::<Vec<_>>()
-        };
-        let short = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
-        let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(of(short), [abc]);
-        let long = format!("sha-512=:{}:", STANDARD.encode([7; 64]));
-        assert_eq!(of(&format!("unixsum=:AA==:, {short} , {long}")), [abc.to_owned(), format!("sha512:{}", "07".repeat(64))]);
-        for nothing in
-            ["", "sha-256", "sha-256=ungW", "sha-256=:ungW:", "sha-256=:!:", "sha-1=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"]
-        {
-            assert!(of(nothing).is_empty(), "{nothing}");
-        }
     }
 }

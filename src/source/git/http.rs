@@ -36,7 +36,8 @@ pub(super) struct Http {
 
 impl Http {
     pub fn new(credential: Option<Credential>) -> Self {
-        Self { credential, state: Mutex::default() }
+        let offered = credential.as_ref().is_some_and(Credential::is_for_each);
+        Self { credential, state: Mutex::new(State { offered, ..State::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

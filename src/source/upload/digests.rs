@@ -1,48 +1,32 @@
-//! `Content-Digest` and `Repr-Digest` (RFC 9530): what the sender says its bytes hash to. No content coding is taken, so that
-//! the two mean the same. Algorithms that are unknown here say nothing; the two that are safe are held to.
+//! What the sender of an upload promised in its digest fields, and whether it was kept. What is malformed or contradicts itself is
+//! refused: whoever says such a thing is to know that it was not held to it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Fields of one request, and algorithms of one field.
-const MOST: usize = 16;
+use crate::model::Digest;
+use crate::source::digest_fields;
 
 /// What was promised, and the hashes on their way.
 #[derive(Default)]
 pub struct Promised {
-    sha256: Option<(Vec<u8>, Sha256)>,
-    sha512: Option<(Vec<u8>, Sha512)>,
+    sha256: Option<(Digest, Sha256)>,
+    sha512: Option<(Digest, Sha512)>,
 }
 
 impl Promised {
     /// From both fields. The error is a rule for people.
     pub fn of(headers: &HeaderMap) -> Result<Self, &'static str> {
-        const MALFORMED: &str = "a digest field is malformed (RFC 9530: sha-256=:BASE64:)";
-        const DIFFER: &str = "its digest fields promise two different things";
         let mut promised = Self::default();
-        let fields = headers.get_all("content-digest").iter().chain(headers.get_all("repr-digest"));
-        let texts = fields.map(|value| value.to_str().map_err(|_| MALFORMED)).collect::<Result<Vec<_>, _>>()?;
-        let members: Vec<&str> = texts.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
-        if members.len() > MOST {
-            return Err(MALFORMED);
-        }
-        for member in members {
-            let (name, value) = member.split_once('=').ok_or(MALFORMED)?;
-            let wanted = match name {
-                "sha-256" => 32,
-                "sha-512" => 64,
-                _ => continue,
-            };
-            let text = value.strip_prefix(':').and_then(|text| text.strip_suffix(':')).ok_or(MALFORMED)?;
-            let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == wanted).ok_or(MALFORMED)?;
-            if wanted == 32 {
-                let before = promised.sha256.replace((bytes.clone(), Sha256::new()));
-                before.is_none_or(|(before, _)| before == bytes).then_some(()).ok_or(DIFFER)?;
+        for stated in digest_fields::stated(headers) {
+            let digest = stated.map_err(|_| "a digest field is malformed (RFC 9530: sha-256=:BASE64:)")?;
+            let before = if digest.as_str().starts_with("sha256:") {
+                promised.sha256.replace((digest.clone(), Sha256::new())).map(|(before, _)| before)
             } else {
-                let before = promised.sha512.replace((bytes.clone(), Sha512::new()));
-                before.is_none_or(|(before, _)| before == bytes).then_some(()).ok_or(DIFFER)?;
+                promised.sha512.replace((digest.clone(), Sha512::new())).map(|(before, _)| before)
+            };
+            if before.is_some_and(|before| before != digest) {
+                return Err("its digest fields promise two different things");
             }
         }
         Ok(promised)
@@ -59,13 +43,16 @@ impl Promised {
 
     /// Whether what came is what was promised.
     pub fn kept(self) -> bool {
-        self.sha256.is_none_or(|(wanted, hash)| hash.finalize().as_slice() == wanted)
-            && self.sha512.is_none_or(|(wanted, hash)| hash.finalize().as_slice() == wanted)
+        self.sha256.is_none_or(|(wanted, hash)| Digest::sha256(hash.finalize()) == wanted)
+            && self.sha512.is_none_or(|(wanted, hash)| Digest::sha512(hash.finalize()) == wanted)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn kept(fields: &[(&'static str, String)], bytes: &[u8]) -> Result<bool, &'static str> {

@@ -5,6 +5,7 @@
 //! `.git-credentials`, whose lines say it themselves.
 
 pub mod file;
+mod headers;
 mod stored;
 
 use std::fs;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::guard::{Forbidden, Guard};
+pub use headers::SecretHeader;
 pub use stored::StoredCredential;
 
 /// What a secret directory can hold that this version uses, for error texts.
 const KNOWN: &str = "username and password, token or bearerToken, ssh-privatekey and known_hosts, .dockerconfigjson, config.json, \
-                     .dockercfg, .git-credentials, ca.crt, tls.crt and tls.key";
+                     .dockercfg, .git-credentials, ca.crt, tls.crt and tls.key, headers";
 
 /// The names of private keys for ssh: Kubernetes' and Tekton's (`kubernetes.io/ssh-auth`), git-sync's, Flux's.
 const SSH_KEYS: [&str; 3] = ["ssh-privatekey", "ssh", "identity"];
@@ -92,6 +94,8 @@ pub struct Secrets {
     pub known_hosts: Option<String>,
     /// `tls.crt` and `tls.key`: PEM, shown to a host that asks who this is.
     pub client: Option<ClientCertificate>,
+    /// The lines of `headers`: shown to a host with each request.
+    pub headers: Vec<SecretHeader>,
 }
 
 /// A certificate, with those that vouch for it, and its key; both in PEM.
@@ -103,7 +107,8 @@ pub struct ClientCertificate {
 
 impl Secrets {
     fn is_empty(&self) -> bool {
-        let http = self.basic.is_none() && self.token.is_none() && self.stored.is_empty() && self.client.is_none();
+        let http =
+            self.basic.is_none() && self.token.is_none() && self.stored.is_empty() && self.client.is_none() && self.headers.is_empty();
         http && self.docker.is_empty() && self.ca.is_none() && self.ssh_keys.is_empty() && self.known_hosts.is_none()
     }
 
@@ -175,7 +180,13 @@ impl Keys<'_> {
             docker: self.docker()?,
             ca: self.first_bytes("ca.crt", "ca-bundle.crt")?,
             stored: self.stored()?,
+            headers: self.headers()?,
         };
+        let authorization = secrets.headers.iter().any(|(name, _)| *name == http::header::AUTHORIZATION);
+        if authorization && (secrets.basic.is_some() || secrets.token.is_some() || !secrets.stored.is_empty()) {
+            let rule = "says what Authorization is, and another key of the directory does too".to_owned();
+            return Err(SecretError::Malformed { path: self.directory.join("headers"), rule });
+        }
         if secrets.is_empty() { Err(SecretError::Empty { path: self.directory.clone() }) } else { Ok(secrets) }
     }
 
@@ -242,6 +253,13 @@ impl Keys<'_> {
             || Ok(Vec::new()),
             |bytes| stored::parse(&bytes).map_err(|rule| SecretError::Malformed { path: self.directory.join(key), rule }),
         )
+    }
+
+    fn headers(&self) -> Result<Vec<SecretHeader>, SecretError> {
+        let key = "headers";
+        let Some(bytes) = self.bytes(key)? else { return Ok(Vec::new()) };
+        let malformed = |rule| SecretError::Malformed { path: self.directory.join(key), rule };
+        headers::parse(&self.utf8(key, bytes)?).map_err(malformed)
     }
 
     fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>, SecretError> {

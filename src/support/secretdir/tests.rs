@@ -54,6 +54,8 @@ fn what_cannot_be_used_is_named_without_its_value() {
         (&[("passwort", "hush")], "no key that is known"),
         (&[], "no key that is known"),
         (&[(".git-credentials", "https://me:ok@a.b\nhush")], "line 2: it is not a URL"),
+        (&[("headers", "X-Token: ok\nhush")], "line 2: it is not"),
+        (&[("headers", "Authorization: token hush"), ("token", "hush")], "another key"),
         (&[(".git-credentials", "https://hush@a.b")], "no password"),
         (&[(".git-credentials", "ftp://me:hush@a.b")], "https"),
         (&[(".git-credentials", "https://me:hush%0a@a.b")], "control character"),

@@ -80,6 +80,7 @@ pub fn in_secret_file(name: &str, content: &str) -> Vec<Canary> {
             });
             passwords.collect()
         }
+        "headers" => content.lines().filter_map(|line| Some(canary(line.split_once(": ")?.1))).collect(),
         ".git-credentials" => {
             let urls = content.lines().map(|line| url::Url::parse(line).unwrap());
             let passwords = urls.filter_map(|url| Some(percent_decode_str(url.password()?).decode_utf8().unwrap().into_owned()));

@@ -79,6 +79,8 @@ pub struct GitDemands<'a> {
     pub tls: bool,
     /// Whoever gets in is sent on to the same path of this server.
     pub sends_on_to: Option<&'a GitServer>,
+    /// Lines of lighttpd's own configuration.
+    pub more: String,
 }
 
 /// A server of repositories and of plain files; it ends with this.
@@ -177,10 +179,10 @@ $HTTP["url"] =~ "^/git/" {{
         );
     }
     if let Some(next) = demands.sends_on_to {
-        let _ = writeln!(config, "url.redirect = (\"^/git/\" => \"{}${{url.path}}${{qsa}}\")", next.origin());
+        let _ = writeln!(config, "url.redirect = (\"^/(git|files)/\" => \"{}${{url.path}}${{qsa}}\")", next.origin());
     }
     if let Some(tls) = tls {
         let _ = write!(config, "ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n", tls.both.display());
     }
-    config
+    config + &demands.more
 }

@@ -15,6 +15,7 @@ pub mod image;
 pub mod ledger;
 pub mod lfs;
 pub mod process;
+pub mod proxy;
 pub mod registry;
 pub mod relay;
 pub mod rule;
@@ -31,6 +32,7 @@ pub mod prelude {
     pub use super::engine::{Engine, OwnEngine, succeeded};
     pub use super::git::{GitDemands, GitServer};
     pub use super::image::{Image, assert_same, on_disk};
+    pub use super::proxy::Proxy;
     pub use super::registry::{Demands, Registry, base};
     pub use super::relay::Relay;
     pub use super::run::{eventually, within};

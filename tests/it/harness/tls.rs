@@ -11,24 +11,32 @@ pub struct Tls {
     pub ca: PathBuf,
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Certificate and key in one file, as lighttpd wants it.
+    /// Both certificates and the key in one file, as lighttpd wants it.
     pub both: PathBuf,
+    /// A certificate of a client of this authority, and its key: `tls.crt` and `tls.key` of a secret.
+    pub client: [String; 2],
 }
 
 impl Tls {
-    /// A fresh authority and a certificate for 127.0.0.1 and localhost, written into `dir`.
+    /// A fresh authority and a certificate for 127.0.0.1 and its names, written into `dir`.
     pub fn new_in(dir: &Path) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.distinguished_name.push(DnType::CommonName, "podwright tests");
+        // Two of one name would be taken for one another.
+        let name = format!("podwright tests {}", dir.display());
+        authority.distinguished_name.push(DnType::CommonName, name);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority_key = KeyPair::generate().unwrap();
         let ca = authority.self_signed(&authority_key).unwrap();
         let issuer = Issuer::new(authority, authority_key);
 
-        let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), super::proxy::HOST.to_owned()]).unwrap();
         let server_key = KeyPair::generate().unwrap();
         let certificate = server.signed_by(&server_key, &issuer).unwrap();
+
+        let client = CertificateParams::new(vec!["builder".to_owned()]).unwrap();
+        let client_key = KeyPair::generate().unwrap();
+        let client = [client.signed_by(&client_key, &issuer).unwrap().pem(), client_key.serialize_pem()];
 
         let write = |name: &str, text: &str| {
             let path = dir.join(name);
@@ -39,7 +47,8 @@ impl Tls {
             ca: write("ca.crt", &ca.pem()),
             certificate: write("tls.crt", &certificate.pem()),
             key: write("tls.key", &server_key.serialize_pem()),
-            both: write("tls.pem", &format!("{}{}", certificate.pem(), server_key.serialize_pem())),
+            both: write("tls.pem", &format!("{}{}{}", certificate.pem(), ca.pem(), server_key.serialize_pem())),
+            client,
         }
     }
 }
