@@ -28,7 +28,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// What is to be handed over.
 #[derive(Clone, Debug, Default)]
 pub struct HandOver {
-    /// Where the agent may wait: the first of these that is a socket is taken.
+    /// Where the agent may wait: the first of these that somebody waits at is taken.
     pub sockets: Vec<PathBuf>,
     /// Somebody named the one there is, rather than that it is looked for.
     pub named: bool,
