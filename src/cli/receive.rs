@@ -21,6 +21,7 @@ pub fn resolve(args: ReceiveArgs, env: &dyn Environment) -> Result<HandOver, Usa
         digest.map_err(|_| UsageError::new("--sha256 is not 64 hexadecimal digits", "write what `sha256sum` prints for the archive"))
     });
     let variable = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let by_flag = args.socket.is_some();
     let named = args.socket.or_else(|| variable("PODWRIGHT_SOURCE_ARCHIVE_UPLOAD_SOCKET").filter(|path| path.is_absolute()));
     let sockets = named.map_or_else(
         || {
@@ -30,7 +31,7 @@ pub fn resolve(args: ReceiveArgs, env: &dyn Environment) -> Result<HandOver, Usa
         },
         |path| vec![path],
     );
-    Ok(HandOver { sockets, sha256: sha256.transpose()?, bytes: args.bytes })
+    Ok(HandOver { sockets, named: by_flag, sha256: sha256.transpose()?, bytes: args.bytes })
 }
 
 /// Does it; the exit code.

@@ -2,11 +2,14 @@
 //! there, and the second only for the first. Both are as readable as the umask lets them be: the container that builds may run as
 //! another user.
 
+mod unfinished;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::unfinished::Unfinished;
 use super::Services;
 use crate::context;
 use crate::event::ContextSent;
@@ -38,6 +41,11 @@ pub enum OutboxError {
     Limit { bytes: u64 },
     #[error(transparent)]
     Tree(#[from] TreeError),
+    #[error("somebody took away what was written to the output directory {dir:?}, before it was whole")]
+    Replaced { dir: PathBuf },
+    /// Never the reason of a run.
+    #[error("the source is not written: the run was stopped")]
+    Stopped,
     #[error("the thread that wrote the source ended without an answer")]
     Thread,
 }
@@ -45,11 +53,11 @@ pub enum OutboxError {
 impl Classified for OutboxError {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotWritable { .. } => Reason::RequestInvalid,
+            Self::NotWritable { .. } | Self::Replaced { .. } => Reason::RequestInvalid,
             Self::Full { .. } => Reason::WorkspaceFull,
             Self::Limit { .. } => Reason::SourceRefused,
             Self::Tree(error) => error.reason(),
-            Self::Thread => Reason::Internal,
+            Self::Stopped | Self::Thread => Reason::Internal,
         }
     }
 
@@ -59,7 +67,8 @@ impl Classified for OutboxError {
             Self::Full { .. } => Some("the whole source is kept there as one tar: give the volume more room".into()),
             Self::Limit { .. } => Some("raise the limit if the source can be trusted".into()),
             Self::Tree(error) => error.hint(),
-            Self::Thread => None,
+            Self::Replaced { .. } => Some("give the agents a volume that nobody else writes to, and each run one of its own".into()),
+            Self::Stopped | Self::Thread => None,
         }
     }
 }
@@ -68,7 +77,7 @@ impl Classified for OutboxError {
 #[derive(Clone, Debug)]
 pub struct Outbox {
     dir: PathBuf,
-    temporary: PathBuf,
+    unfinished: Arc<Unfinished>,
 }
 
 impl Outbox {
@@ -78,14 +87,13 @@ impl Outbox {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         };
-        let temporary = dir.join(format!(".podwright-{run}.tmp"));
-        made.and_then(|()| File::create_new(&temporary)).map_err(|cause| failed(dir, cause))?;
-        Ok(Self { dir: dir.to_owned(), temporary })
+        let unfinished = made.and_then(|()| Unfinished::create(dir, run)).map_err(|cause| failed(dir, cause))?;
+        Ok(Self { dir: dir.to_owned(), unfinished: Arc::new(unfinished) })
     }
 
     /// Takes away what was not finished.
     pub fn discard(&self) {
-        let _ = fs::remove_file(&self.temporary);
+        self.unfinished.remove();
     }
 
     /// Writes all of the source, in a thread of its own.
@@ -93,14 +101,14 @@ impl Outbox {
         let (outbox, services) = (self.clone(), services.clone());
         let writing = tokio::task::spawn_blocking(move || {
             let sent = outbox.write(source.as_ref(), bytes, &services)?;
-            outbox.publish(source.as_ref(), &sent, &services).map_err(|cause| failed(&outbox.dir, cause))
+            outbox.publish(source.as_ref(), &sent, &services)
         });
         writing.await.unwrap_or(Err(OutboxError::Thread))
     }
 
     fn write(&self, source: &dyn SourceTree, bytes: u64, services: &Services) -> Result<(ContextSent, u64), OutboxError> {
-        let file = File::options().write(true).open(&self.temporary).map_err(|cause| failed(&self.dir, cause))?;
-        let mut sink = Sink { file: BufWriter::with_capacity(GATHERED, file), written: 0, most: bytes, failure: None, services };
+        let mut sink =
+            Sink { file: BufWriter::with_capacity(GATHERED, self.unfinished.file()), written: 0, most: bytes, failure: None, services };
         let sent = context::whole(source, &mut sink);
         match (sent, sink.failure.take()) {
             (_, Some(Stop::Limit)) => Err(OutboxError::Limit { bytes }),
@@ -114,26 +122,43 @@ impl Outbox {
         }
     }
 
+    fn publish(&self, source: &dyn SourceTree, sent: &(ContextSent, u64), services: &Services) -> Result<(), OutboxError> {
+        let described = describe(source, sent, services).map_err(|cause| failed(&self.dir, cause.into()))?;
+        // The run may be over while this thread still is not.
+        if services.cancel.is_cancelled() {
+            return Err(OutboxError::Stopped);
+        }
+        if !self.unfinished.has_its_name() {
+            return Err(OutboxError::Replaced { dir: self.dir.clone() });
+        }
+        self.replace(&described).map_err(|cause| failed(&self.dir, cause))
+    }
+
     /// Whoever looks meanwhile sees the old source, none, or the whole new one.
-    fn publish(&self, source: &dyn SourceTree, (sent, size): &(ContextSent, u64), services: &Services) -> io::Result<()> {
-        let sha256 = sent.digest.as_ref().map(|digest| digest.hex().to_owned()).unwrap_or_default();
-        let known = Prepared {
-            schema: SCHEMA.to_owned(),
-            revision: source.revision().clone(),
-            identity: source.identity(),
-            context: PreparedContext { sha256, size: *size, entries: sent.entries },
-        };
-        // As in the result: what says where a source comes from may hold what nobody should read.
-        let mut value = serde_json::to_value(&known)?;
-        json::scrub(&mut value, &services.redactor);
-        let mut bytes = serde_json::to_vec_pretty(&value)?;
-        bytes.push(b'\n');
+    fn replace(&self, described: &[u8]) -> io::Result<()> {
         match fs::remove_file(self.dir.join(SOURCE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::rename(&self.temporary, self.dir.join(CONTEXT))?,
+            _ => self.unfinished.rename(&self.dir.join(CONTEXT))?,
         }
-        atomic::write(&self.dir.join(SOURCE), &bytes)
+        atomic::write(&self.dir.join(SOURCE), described)
     }
+}
+
+/// What `source.json` says.
+fn describe(source: &dyn SourceTree, (sent, size): &(ContextSent, u64), services: &Services) -> serde_json::Result<Vec<u8>> {
+    let sha256 = sent.digest.as_ref().map(|digest| digest.hex().to_owned()).unwrap_or_default();
+    let known = Prepared {
+        schema: SCHEMA.to_owned(),
+        revision: source.revision().clone(),
+        identity: source.identity(),
+        context: PreparedContext { sha256, size: *size, entries: sent.entries },
+    };
+    // As in the result: what says where a source comes from may hold what nobody should read.
+    let mut value = serde_json::to_value(&known)?;
+    json::scrub(&mut value, &services.redactor);
+    let mut bytes = serde_json::to_vec_pretty(&value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 fn failed(dir: &Path, cause: io::Error) -> OutboxError {
@@ -151,7 +176,7 @@ enum Stop {
 
 /// The file, up to a bound, and only while the run goes on.
 struct Sink<'a> {
-    file: BufWriter<File>,
+    file: BufWriter<&'a File>,
     written: u64,
     most: u64,
     failure: Option<Stop>,
@@ -185,3 +210,6 @@ impl Write for Sink<'_> {
         self.file.flush()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ pub fn take(mut inbox: Inbox, options: &ArchiveOptions, services: &Services) -> 
                 return Ok(tree);
             }
             Err(cause) => {
-                let Again(why) = upload.refuse(cause)?;
+                let Again(why) = upload.refuse(cause, &mut progress)?;
                 let hint = Some("the agent goes on waiting".to_owned());
                 services.events.emit(Event::Notice { message: why, hint });
             }

@@ -25,10 +25,10 @@ fn waiting(arguments: &[&str]) -> Waiting {
     Waiting::start(agent.without_socket())
 }
 
-/// `podwright receive`, with the workspace as its variables say.
+/// `podwright receive` as root, who has to name the socket of an agent that is not.
 fn receive(workspace: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podwright"));
-    command.arg("receive").args(arguments).env_clear().env("PODWRIGHT_WORKSPACE", workspace);
+    command.arg("receive").arg("--socket").arg(workspace.join(SOCKET)).args(arguments).env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -119,11 +119,39 @@ fn it_runs_in_the_pod_it_is_for() {
     promise!(9);
     let (_, bytes) = archive(100_000);
     let waiting = waiting(&[]);
-    let sender = Agent::command(&["receive", "--socket", "/pod/podwright-receive.sock"]).without_socket();
+    let sender = Agent::command(&["receive"]).env("PODWRIGHT_WORKSPACE", "/pod").without_socket();
     let sent = sender.readable(&waiting.workspace, "/pod").stdin(&bytes).traced().run();
     assert_eq!(sent.code, 0, "{}", sent.story());
     assert_receipt(&serde_json::from_slice(&sent.stdout).unwrap(), &bytes);
     sent.assert_no_children();
+    waiting.finish().ok();
+}
+
+/// A9: who is found by looking may be anybody, and root would be trusted by all of them.
+#[test]
+fn a9_root_hands_nothing_to_another_user_that_it_does_not_name() {
+    let (_, bytes) = archive(1000);
+    let waiting = waiting(&[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podwright"));
+    command.arg("receive").env_clear().env("PODWRIGHT_WORKSPACE", &waiting.workspace).stdout(Stdio::piped());
+    let (code, error) = ended(&command.stdin(Stdio::null()).output().unwrap());
+    assert_eq!((code, error["error"]["reason"].as_str()), (25, Some("SourceRefused")), "{error}");
+    assert!(error["error"]["hint"].as_str().unwrap().contains("--socket"), "{error}");
+    assert_eq!(send(&waiting.workspace, &[], &bytes).0, 0);
+    waiting.finish().ok();
+}
+
+/// A8, A9: the request knows the archive, and what is cut is still no upload.
+#[test]
+fn a9_a_cut_standard_input_is_no_upload_where_the_request_has_the_digest() {
+    promise!(4);
+    let (_, bytes) = archive(60_000);
+    let waiting = waiting(&["--sha256", &hex(&bytes)]);
+    for part in [&bytes[..0], &bytes[..30_000]] {
+        let (code, refusal) = send(&waiting.workspace, &[], part);
+        assert_eq!((code, refusal["error"]["reason"].as_str()), (24, Some("SourceIntegrity")), "{refusal}");
+    }
+    assert_eq!(send(&waiting.workspace, &[], &bytes).0, 0);
     waiting.finish().ok();
 }
 

@@ -109,6 +109,24 @@ fn a9_what_is_no_upload_is_refused_and_the_agent_goes_on_waiting() {
     assert_eq!(waiting.put(&["-T", file, "-H", "Content-Digest: sha-256=nonsense"]).0, 400);
     let other = format!("Repr-Digest: sha-256=:{}:", STANDARD.encode(Sha256::digest(b"another")));
     assert_eq!(waiting.put(&["-T", file, "-H", &other]).0, 400, "it came whole, and is not what it says");
+    // What was damaged on its way makes no sense, which is the lesser news.
+    let mut damaged = bytes.clone();
+    damaged[0] ^= 1;
+    let torn = path.with_file_name("damaged");
+    fs::write(&torn, damaged).unwrap();
+    let promised = format!("Content-Digest: sha-256=:{}:", STANDARD.encode(Sha256::digest(&bytes)));
+    assert_eq!(waiting.put(&["-T", text(&torn), "-H", &promised]).0, 400, "its sender promised other bytes");
+    // The connection lives, and the body on it is none.
+    for (body, half_closed) in [("zz\r\n", false), ("5\r\nhello\r\n", true)] {
+        let mut stream = waiting.raw();
+        stream.write_all(format!("{}{body}", waiting.head("Transfer-Encoding: chunked")).as_bytes()).unwrap();
+        if half_closed {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let said = answer(&mut stream);
+        assert!(said.starts_with("HTTP/1.1 400"), "{body:?}: {said}");
+        eventually("the agent does not go on waiting", || waiting.ready() == 200);
+    }
     let mut stream = waiting.raw();
     stream.write_all(waiting.head("").as_bytes()).unwrap();
     assert!(answer(&mut stream).starts_with("HTTP/1.1 411"), "no length");

@@ -4,6 +4,7 @@
 //! the sender down and memory stays flat.
 
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 use super::socket::Place;
 use super::{Receipt, Refusal, UploadError, UploadOptions, http, socket};
 use crate::model::Reason;
-use crate::source::archive::ArchiveError;
+use crate::source::archive::{ArchiveError, Asker, Progress};
+use crate::support::limits::SOURCE_BYTES;
 
 /// Pieces between a sender and the reader.
 const PIECES: usize = 4;
@@ -60,8 +62,9 @@ impl Counter {
         }
         let (pieces, from) = mpsc::channel(PIECES);
         let (verdict, hears) = oneshot::channel();
-        let taken = Taken { counter: Arc::clone(self), next: State::Waiting };
-        let upload = Upload { framing, total, from, piece: Bytes::new(), bytes: 0, ending: None, verdict: Some(verdict), taken };
+        let taken = Some(Taken { counter: Arc::clone(self), next: State::Waiting });
+        let most = (self.options.bytes, self.options.idle);
+        let upload = Upload { framing, total, from, piece: Bytes::new(), bytes: 0, ending: None, verdict: Some(verdict), taken, most };
         self.uploads.send(upload).await.ok()?;
         Some(Sender { pieces, hears })
     }
@@ -79,7 +82,11 @@ struct Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        *self.counter.state() = self.next;
+        let mut state = self.counter.state();
+        // A desk that was closed meanwhile stays so.
+        if *state == State::Taking {
+            *state = self.next;
+        }
     }
 }
 
@@ -151,7 +158,10 @@ pub struct Upload {
     bytes: u64,
     ending: Option<Ending>,
     verdict: Option<oneshot::Sender<Verdict>>,
-    taken: Taken,
+    /// `None` once the desk is free again, or closed.
+    taken: Option<Taken>,
+    /// The bytes it may have, and the silence within it.
+    most: (u64, Duration),
 }
 
 /// The upload was none, and another may come: why, for people.
@@ -166,55 +176,94 @@ impl Upload {
 
     /// It is the source.
     pub fn accept(mut self, receipt: Receipt) {
-        self.taken.next = State::Done;
+        self.leave(State::Done);
         self.tell(Verdict::Taken(receipt));
     }
 
-    /// What an upload that did not become a tree means to the run.
-    pub fn refuse(mut self, cause: ArchiveError) -> Result<Again, UploadError> {
-        let idle = self.taken.counter.options.idle;
-        let incomplete = matches!(cause, ArchiveError::Truncated(_));
+    /// What an upload that did not become a tree means to the run. Where the bytes are to blame it is first read on, to where its
+    /// sender says whether they are the ones that were sent. Blocks.
+    pub fn refuse(mut self, cause: ArchiveError, progress: &mut Progress<'_>) -> Result<Again, UploadError> {
+        let cause = if cause.is_about_content() && self.read_on(progress).is_break() { ArchiveError::Cancelled } else { cause };
+        if matches!(cause, ArchiveError::Cancelled) {
+            // Nothing is wrong with it: its sender hears that the agent has ended.
+            self.leave(State::Done);
+            return Err(cause.into());
+        }
         let error = match self.ending.take() {
-            Some(Ending::Cut) => return Ok(Again(format!("an upload was cut after {} bytes", self.bytes))),
-            Some(Ending::Corrupt(why)) => {
-                self.tell(Verdict::Corrupt(Refusal::plain(Reason::SourceIntegrity, why.clone())));
-                return Ok(Again(why));
+            Some(Ending::Cut) => {
+                let why = format!("an upload was cut after {} bytes", self.bytes);
+                return Ok(self.again(why, Verdict::Corrupt));
             }
-            Some(Ending::Whole) if self.framing == Framing::Receive && incomplete => {
-                self.tell(Verdict::Refused(Refusal::of(&cause)));
-                return Ok(Again(format!("what came on the standard input of podwright receive was cut: {cause}")));
+            Some(Ending::Corrupt(why)) => return Ok(self.again(why, Verdict::Corrupt)),
+            Some(Ending::Whole) if self.framing == Framing::Receive && may_be_cut(&cause) => {
+                let why = format!("what came on the standard input of podwright receive was cut, or is another archive: {cause}");
+                let refusal = Refusal::of(&cause);
+                return Ok(self.again(why, |_| Verdict::Refused(refusal)));
             }
-            Some(Ending::Silent) => UploadError::Idle { bytes: self.bytes, after: idle },
-            Some(Ending::TooLarge(says)) => UploadError::TooLarge { says, most: self.taken.counter.options.bytes },
+            Some(Ending::Silent) => UploadError::Idle { bytes: self.bytes, after: self.most.1 },
+            Some(Ending::TooLarge(says)) => UploadError::TooLarge { says, most: self.most.0 },
             Some(Ending::Whole) | None => cause.into(),
         };
-        self.taken.next = State::Done;
         let refusal = Refusal::of(&error);
+        self.leave(State::Done);
         self.tell(match error {
             UploadError::Idle { .. } => Verdict::Silent(refusal),
-            UploadError::TooLarge { .. } | UploadError::Archive(ArchiveError::Limit { .. }) => Verdict::TooLarge(refusal),
+            UploadError::TooLarge { .. } => Verdict::TooLarge(refusal),
+            UploadError::Archive(ArchiveError::Limit { limit, .. }) if limit == SOURCE_BYTES => Verdict::TooLarge(refusal),
             _ => Verdict::Refused(refusal),
         });
         Err(error)
     }
 
+    /// It was no upload; the desk is free before its sender knows.
+    fn again(mut self, why: String, verdict: impl FnOnce(Refusal) -> Verdict) -> Again {
+        self.leave(State::Waiting);
+        self.tell(verdict(Refusal::plain(Reason::SourceIntegrity, why.clone())));
+        Again(why)
+    }
+
+    /// To its end, or to where it is too long to be one.
+    fn read_on(&mut self, progress: &mut Progress<'_>) -> ControlFlow<()> {
+        self.bytes += self.piece.split_off(0).len() as u64;
+        while self.ending.is_none() && self.bytes <= self.most.0 {
+            self.receive();
+            self.bytes += self.piece.split_off(0).len() as u64;
+            progress(self.bytes)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The next piece, or the ending.
+    fn receive(&mut self) {
+        match self.from.blocking_recv() {
+            Some(Piece::Data(data)) => self.piece = data,
+            Some(Piece::End(ending)) => self.ending = Some(ending),
+            None => self.ending = Some(Ending::Cut),
+        }
+    }
+
+    fn leave(&mut self, next: State) {
+        if let Some(mut taken) = self.taken.take() {
+            taken.next = next;
+        }
+    }
+
     fn tell(&mut self, verdict: Verdict) {
-        // The desk is free, or closed, before the sender knows.
-        *self.taken.counter.state() = self.taken.next;
         if let Some(hears) = self.verdict.take() {
             let _ = hears.send(verdict);
         }
     }
 }
 
+/// Whether it is what an archive looks like of which the end did not come.
+fn may_be_cut(cause: &ArchiveError) -> bool {
+    matches!(cause, ArchiveError::Truncated(_) | ArchiveError::Digest { by: Asker::Request, .. })
+}
+
 impl Read for Upload {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() && self.ending.is_none() {
-            match self.from.blocking_recv() {
-                Some(Piece::Data(data)) => self.piece = data,
-                Some(Piece::End(ending)) => self.ending = Some(ending),
-                None => self.ending = Some(Ending::Cut),
-            }
+            self.receive();
         }
         if self.piece.is_empty() {
             return match self.ending {
@@ -262,7 +311,7 @@ impl Desk {
             desk.servers.spawn(server.serve());
         }
         if let Some(wanted) = &counter.options.socket {
-            let (listener, place) = socket::bind(wanted)?;
+            let (listener, place) = socket::bind(wanted).await?;
             desk.place = Some(place);
             desk.servers.spawn(socket::serve(listener, Arc::clone(&counter)));
         }
@@ -294,3 +343,6 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,6 +173,10 @@ impl Classified for UploadError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => "take a port above 1023".into(),
+            Self::Socket { cause, .. } if cause.kind() == io::ErrorKind::CrossesDevices => {
+                "it is made in the workspace and then given its name: name a path on the workspace's own volume, or put the workspace there"
+                    .into()
+            }
             Self::Socket { .. } => "it is made in the workspace: its directory has to be there, and its path may have 107 bytes".into(),
             Self::Secret(error) => return error.hint(),
             Self::Token { .. } => "put at least 16 random bytes there, such as `openssl rand -hex 32` prints".into(),

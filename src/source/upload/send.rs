@@ -28,8 +28,10 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// What is to be handed over.
 #[derive(Clone, Debug, Default)]
 pub struct HandOver {
-    /// Where the agent may wait: the first of these that is a socket is taken.
+    /// Where the agent may wait: the first of these that somebody waits at is taken.
     pub sockets: Vec<PathBuf>,
+    /// Somebody named the one there is, rather than that it is looked for.
+    pub named: bool,
     /// What standard input must hash to.
     pub sha256: Option<Digest>,
     /// The bytes it must have.
@@ -79,6 +81,7 @@ impl Classified for SendError {
             Self::Nobody(_) => {
                 Some("the agent waits once it has said source.waiting; name its socket by --socket if it is elsewhere".into())
             }
+            Self::Stranger(_) => Some("run it as the user that the agent runs as; root may name the socket by --socket".into()),
             Self::Lost(_) => Some("its own events and result say why it ended".into()),
             Self::Promise(_) => Some("send it again".into()),
             Self::Refused(refusal) => refusal.hint.clone(),
@@ -89,7 +92,7 @@ impl Classified for SendError {
 
 /// Hands standard input over, and says what the agent took. Blocks.
 pub fn hand_over(input: impl Read + Send + 'static, wanted: HandOver) -> Result<Receipt, SendError> {
-    let stream = connect(&wanted.sockets)?;
+    let stream = connect(&wanted)?;
     let lost = |cause: io::Error| SendError::Lost(Some(cause));
     let mut writer = stream.try_clone().map_err(lost)?;
     writer.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
@@ -132,30 +135,37 @@ impl Sent {
     }
 }
 
-fn connect(sockets: &[PathBuf]) -> Result<UnixStream, SendError> {
+/// The first that somebody waits at: a run that was killed leaves its socket.
+fn connect(wanted: &HandOver) -> Result<UnixStream, SendError> {
     let is_socket = |path: &&PathBuf| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let path = sockets.iter().find(is_socket).ok_or_else(|| SendError::Nobody(sockets.to_vec()))?;
-    let failed = |cause: io::Error| match cause.kind() {
-        // A run that was killed left it.
-        io::ErrorKind::ConnectionRefused => SendError::Nobody(vec![path.clone()]),
-        _ => SendError::Socket { path: path.clone(), cause },
-    };
+    for path in wanted.sockets.iter().filter(is_socket) {
+        match connect_to(path, wanted.named) {
+            Err(SendError::Socket { cause, .. }) if cause.kind() == io::ErrorKind::ConnectionRefused => {}
+            other => return other,
+        }
+    }
+    Err(SendError::Nobody(wanted.sockets.clone()))
+}
+
+fn connect_to(path: &Path, named: bool) -> Result<UnixStream, SendError> {
+    let failed = |cause| SendError::Socket { path: path.to_owned(), cause };
     // tokio's, for what it knows of the peer: rustix cannot say it of one in another process namespace.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
     let stream = runtime.block_on(tokio::net::UnixStream::connect(path)).map_err(failed)?;
     let peer = stream.peer_cred().map_err(failed)?.uid();
-    expect_own(peer, path)?;
+    let owner = std::fs::symlink_metadata(path).map_or(peer, |metadata| metadata.uid());
+    if !is_trusted(rustix::process::geteuid().as_raw(), [peer, owner], named) {
+        return Err(SendError::Stranger(path.to_owned()));
+    }
     let stream = stream.into_std().map_err(failed)?;
     stream.set_nonblocking(false).map_err(failed)?;
     Ok(stream)
 }
 
-/// Whoever got hold of the name must not get the source.
-fn expect_own(peer: u32, path: &Path) -> Result<(), SendError> {
-    let own = rustix::process::geteuid().as_raw();
-    let owner = std::fs::symlink_metadata(path).map_or(peer, |metadata| metadata.uid());
-    // Who runs as root in this pod may use any of its agents.
-    if own == 0 || [peer, owner].iter().all(|uid| [own, 0].contains(uid)) { Ok(()) } else { Err(SendError::Stranger(path.to_owned())) }
+/// Whoever got hold of the name must not get the source. Root may use any agent of this pod that it names; one that is only
+/// found, in a directory where others write too, is root's own.
+fn is_trusted(own: u32, [peer, owner]: [u32; 2], named: bool) -> bool {
+    own == 0 && named || [peer, owner].iter().all(|uid| [own, 0].contains(uid))
 }
 
 /// Sends everything; the seal only if it is what it should be.
@@ -219,5 +229,33 @@ fn judge(line: &str, sent: &mut Sent) -> Result<Receipt, SendError> {
     match sent.within(MOMENT) {
         Some(Ok(sent)) if (sent.bytes, &sent.sha256) == (receipt.bytes, &receipt.sha256) => Ok(receipt),
         _ => Err(SendError::Differs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a9_root_hands_the_source_to_another_user_only_by_name() {
+        assert!(is_trusted(1000, [1000, 1000], false) && is_trusted(1000, [0, 1000], false) && is_trusted(0, [0, 0], false));
+        assert!(is_trusted(0, [1000, 1000], true));
+        for (own, peer, owner, named) in [(0, 1000, 1000, false), (0, 1000, 0, false), (1000, 1001, 1000, true), (1000, 1000, 1001, true)] {
+            assert!(!is_trusted(own, [peer, owner], named), "{own} {peer} {owner} {named}");
+        }
+    }
+
+    #[test]
+    fn a_dead_socket_does_not_hide_the_one_that_somebody_waits_at() {
+        let home = tempfile::tempdir().unwrap();
+        let [dead, alive] = ["dead", "alive"].map(|name| home.path().join(name));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _listener = UnixListener::bind(&alive).unwrap();
+        let wanted =
+            |sockets: &[&PathBuf]| HandOver { sockets: sockets.iter().map(|path| (*path).clone()).collect(), ..HandOver::default() };
+        assert!(connect(&wanted(&[&dead, &alive])).is_ok());
+        assert!(matches!(connect(&wanted(&[&dead])), Err(SendError::Nobody(paths)) if paths == [dead.clone()]));
     }
 }

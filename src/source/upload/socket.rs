@@ -4,8 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +46,7 @@ impl Drop for Place {
 
 /// Made where nobody else looks, closed to others, and only then given its name: there is no moment at which it is open. The
 /// renaming takes away what a killed run left, and follows no link.
-pub fn bind(wanted: &SocketOptions) -> Result<(UnixListener, Place), UploadError> {
+pub async fn bind(wanted: &SocketOptions) -> Result<(UnixListener, Place), UploadError> {
     let failed = |cause| UploadError::Socket { path: wanted.path.clone(), cause };
     let taken = |rule| UploadError::SocketTaken { path: wanted.path.clone(), rule };
     if wanted.path.as_os_str().len() > PATH_BYTES {
@@ -58,7 +57,7 @@ pub fn bind(wanted: &SocketOptions) -> Result<(UnixListener, Place), UploadError
         Err(error) => return Err(failed(error)),
         Ok(found) if !found.file_type().is_socket() => return Err(taken("something that is no socket has its name")),
         Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => return Err(taken("another user's socket has its name")),
-        Ok(_) if BlockingStream::connect(&wanted.path).is_ok() => return Err(taken("another agent waits there")),
+        Ok(_) if !is_left(&wanted.path).await => return Err(taken("another agent waits there")),
         Ok(_) => {}
     }
     let made = wanted.workshop.join("s");
@@ -67,6 +66,11 @@ pub fn bind(wanted: &SocketOptions) -> Result<(UnixListener, Place), UploadError
     let metadata = fs::symlink_metadata(&made).map_err(failed)?;
     fs::rename(&made, &wanted.path).map_err(failed)?;
     Ok((listener, Place { path: wanted.path.clone(), inode: (metadata.dev(), metadata.ino()) }))
+}
+
+/// Whether a killed run left the socket. One that cannot take the connection now has somebody who waits at it.
+async fn is_left(path: &Path) -> bool {
+    matches!(timeout(SHORT, UnixStream::connect(path)).await, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Until it is dropped.
