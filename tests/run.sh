@@ -106,6 +106,9 @@ cleanup() {
 started=$SECONDS
 install_needs
 scratch=$(mktemp -d /tmp/podwright.XXXXXX)
+# Some peers are other users (squid, ssh-agent): what is theirs lies below, and they have to get there.
+chmod 0711 "$scratch"
+umask 022
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
