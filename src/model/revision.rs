@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refs_are_those_that_git_takes() {
+    fn g1_refs_are_those_that_git_takes() {
         for good in ["main", "HEAD", "refs/pull/7/head", "refs/changes/34/1234/5", "v1.0", "feature/a-b_c", "a@b", "ünï", "deadbeef"] {
             assert_eq!(GitRef::parse(good).unwrap().as_str(), good);
         }

@@ -1,4 +1,4 @@
-//! git over ssh and git://: hosts that are known and no others, keys of every kind (promises 4 and 6; G2, G4).
+//! git over ssh and git://: hosts that are known and no others, keys of every kind (promises 4 and 6; G5, G7).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -74,7 +74,7 @@ fn keys_of_every_kind_open_a_host_that_is_known() {
 }
 
 #[test]
-fn g4_a_host_that_is_not_known_is_not_talked_to() {
+fn g5_a_host_that_is_not_known_is_not_talked_to() {
     promise!(6);
     let (_files, repository) = repository();
     let dir = keys();
@@ -112,7 +112,7 @@ fn g4_a_host_that_is_not_known_is_not_talked_to() {
 }
 
 #[test]
-fn g4_a_host_is_known_by_the_authority_that_vouches_for_it() {
+fn g5_a_host_is_known_by_the_authority_that_vouches_for_it() {
     promise!(6);
     let (_files, repository) = repository();
     let dir = Engine::shared().new_dir("ssh");

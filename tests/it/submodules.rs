@@ -1,4 +1,4 @@
-//! Submodules: what `git clone --recursive` makes, by the credentials of each place, and within bounds (promises 4 and 6; G5, G6).
+//! Submodules: what `git clone --recursive` makes, by the credentials of each place, and within bounds (promises 4 and 6; G8).
 
 use crate::contexts::{ours, reference};
 use crate::directory::BUILDERS;
@@ -85,7 +85,7 @@ fn a_submodule_of_another_host_has_a_credential_of_its_own() {
 }
 
 #[test]
-fn g5_g6_what_a_repository_says_of_others_is_held_to_the_rules() {
+fn g8_what_a_repository_says_of_others_is_held_to_the_rules() {
     promise!(4);
     let server = GitServer::start(&GitDemands::default());
     let library = server.repository("library");
@@ -120,7 +120,7 @@ fn g5_g6_what_a_repository_says_of_others_is_held_to_the_rules() {
 }
 
 #[test]
-fn g6_submodules_are_bounded_in_number_and_in_depth() {
+fn g8_submodules_are_bounded_in_number_and_in_depth() {
     promise!(8);
     let server = GitServer::start(&GitDemands::default());
     let chain = server.repository("chain");

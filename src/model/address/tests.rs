@@ -22,7 +22,7 @@ fn credentials_leave_the_url_and_keep_its_origin() {
 }
 
 #[test]
-fn what_is_not_plain_https_is_refused_and_never_shown() {
+fn g1_g2_g3_what_is_no_address_is_refused_and_never_shown() {
     let table = [
         ("", "empty"),
         ("file:///hush", "file://"),
@@ -98,7 +98,7 @@ fn ssh_keeps_its_user_and_the_path_as_it_was_meant() {
 }
 
 #[test]
-fn g5_a_relative_url_stays_on_its_host() {
+fn g8_a_relative_url_stays_on_its_host() {
     for (base, text, want) in [
         ("https://a.b/team/web.git", "../lib.git", Some("https://a.b/team/lib.git")),
         ("https://a.b/team/web.git", "../../other/lib", Some("https://a.b/other/lib")),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn g4_a_host_is_known_by_its_lines_alone() {
+    fn g5_a_host_is_known_by_its_lines_alone() {
         let changed = || Err(Distrust::Changed(fingerprint(&key(A))));
         for (line, host, port, shown, want) in [
             ("git.example.com", "git.example.com", 22, A, Ok(())),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn g4_hashed_names_are_read() {
+    fn g5_hashed_names_are_read() {
         // HMAC-SHA1 of the name, by a salt for each line (hostfile.c of OpenSSH, `host_hash`).
         let salt = [7; 20];
         let line = |name: &str| {

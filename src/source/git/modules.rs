@@ -1,6 +1,6 @@
 //! `.gitmodules`: which repository belongs into which directory (gitmodules(5)).
 //!
-//! Whoever writes the repository writes this file, so a name or a URL is believed only as far as it harms nobody (G5).
+//! Whoever writes the repository writes this file, so a name or a URL is believed only as far as it harms nobody (G8).
 
 use std::collections::BTreeMap;
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn g5_what_git_would_not_believe_is_refused() {
+    fn g8_what_git_would_not_believe_is_refused() {
         for (text, what) in [
             ("[submodule \"../../x\"]\npath = a\n", "may not have the name"),
             ("[submodule \"a\\\\..\\\\b\"]\npath = a\n", "may not have the name"),

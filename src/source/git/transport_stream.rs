@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g2_a_path_is_one_word_to_the_shell_on_the_other_side() {
+    fn g7_a_path_is_one_word_to_the_shell_on_the_other_side() {
         for (path, want) in [
             ("/srv/web.git", "git-upload-pack '/srv/web.git'"),
             ("a b;rm -rf /", "git-upload-pack 'a b;rm -rf /'"),
