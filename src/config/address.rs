@@ -67,14 +67,9 @@ pub fn needs(address: &Address, policy: &Policy) -> Option<(&'static str, &'stat
 
 fn permitted(field: &str, parsed: Result<Located, BadAddress>, policy: &Policy) -> Result<Located, ConfigError> {
     let (address, credential) = parsed.map_err(|bad| ConfigError::invalid(field, bad.what, bad.fix))?;
-    match address.scheme() {
-        Scheme::Http if !policy.plain_http => {
-            Err(ConfigError::not_permitted(field, "http:// can be read and changed on the way", "plain-http"))
-        }
-        Scheme::Git if !policy.git_protocol => {
-            Err(ConfigError::not_permitted(field, "git:// can be read and changed on the way", "git-protocol"))
-        }
-        _ => Ok((address, credential)),
+    match needs(&address, policy) {
+        Some((what, permission)) => Err(ConfigError::not_permitted(field, what, permission)),
+        None => Ok((address, credential)),
     }
 }
 

@@ -112,6 +112,13 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// What a body or a stream of this module ended with, read as a file is.
+    pub fn of_io(error: io::Error) -> Self {
+        let text = error.to_string();
+        let inner = error.into_inner().and_then(|inner| inner.downcast::<Self>().ok());
+        inner.map_or_else(|| Self::Settings(text), |inner| *inner)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {

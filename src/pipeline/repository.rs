@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::model::address::BadAddress;
 use crate::model::graft::GraftedTree;
 use crate::model::tree::{SourceTree, TreeError};
-use crate::model::{Address, Classified, CommitId, Reason, TreePath};
+use crate::model::{Address, Classified, Reason, TreePath, UrlCredential};
 use crate::source::SourceError;
 use crate::source::git::{self, Fetched, GitError, Submodule};
 use crate::support::limits::{Bound, Limits, SUBMODULE_DEPTH, SUBMODULES};
@@ -59,21 +59,14 @@ impl Classified for SubmoduleError {
 pub fn fetch(wanted: &GitSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Arc<dyn SourceTree>, FetchError> {
     let mut run = Run { wanted, settings, workspace, services, fetched: 0, received: 0 };
     let secret = wanted.secret.clone().or_else(|| elsewhere(wanted, &wanted.address));
-    let access = Access::to(wanted.address.url(), secret.as_deref(), wanted.credential.as_ref(), Token::Git, settings, services)?;
+    let (access, options) = run.reach(&wanted.address, secret.as_deref(), wanted.credential.as_ref())?;
     let options = git::Options {
-        address: wanted.address.clone(),
         reference: wanted.reference.clone(),
         commit: wanted.commit.clone(),
         subdir: wanted.subdir.clone(),
         history: wanted.history,
         keep_git_dir: wanted.keep_git_dir,
-        submodules: wanted.submodules,
-        lfs: wanted.lfs,
-        plain_http: settings.policy.plain_http,
-        foreign: false,
-        door: access.door(&wanted.address, secret.as_deref(), settings, &services.redactor)?,
-        workspace: workspace.to_owned(),
-        limits: settings.limits.clone(),
+        ..options
     };
     let Fetched { tree, git_dir } = run.one(&options, &access)?;
     let below = if wanted.submodules { tree.submodules().map_err(of_tree)? } else { Vec::new() };
@@ -120,6 +113,32 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The way to a repository, and what of the request goes for each: its HEAD alone, where nothing else is said.
+    fn reach(
+        &self,
+        address: &Address,
+        secret: Option<&Path>,
+        written: Option<&UrlCredential>,
+    ) -> Result<(Access, git::Options), FetchError> {
+        let access = Access::to(address.url(), secret, written, Token::Git, self.settings, self.services)?;
+        let options = git::Options {
+            address: address.clone(),
+            reference: None,
+            commit: None,
+            subdir: TreePath::root(),
+            history: 1,
+            keep_git_dir: false,
+            submodules: self.wanted.submodules,
+            lfs: self.wanted.lfs,
+            plain_http: self.settings.policy.plain_http,
+            foreign: false,
+            door: access.door(address, secret, self.settings, &self.services.redactor)?,
+            workspace: self.workspace.to_owned(),
+            limits: self.settings.limits.clone(),
+        };
+        Ok((access, options))
+    }
+
     fn one(&mut self, options: &git::Options, access: &Access) -> Result<Fetched, FetchError> {
         let mut beat = Beat::new(self.services);
         let fetched = git::fetch(options, &access.client, &mut |progress| beat.goes_on(progress)).map_err(SourceError::from)?;
@@ -156,25 +175,10 @@ impl Run<'_> {
         let own = address.is_beside(&self.wanted.address);
         let secret = elsewhere(self.wanted, &address).or_else(|| self.wanted.secret.clone().filter(|_| own));
         let written = self.wanted.credential.as_ref().filter(|_| own);
-        let access = Access::to(address.url(), secret.as_deref(), written, Token::Git, self.settings, self.services)?;
+        let (access, options) = self.reach(&address, secret.as_deref(), written)?;
         let limits =
             Limits { source_bytes: self.settings.limits.source_bytes.saturating_sub(self.received).max(1), ..self.settings.limits.clone() };
-        let commit = CommitId::parse(&submodule.commit.to_string()).ok();
-        let options = git::Options {
-            address: address.clone(),
-            reference: None,
-            commit,
-            subdir: TreePath::root(),
-            history: 1,
-            keep_git_dir: false,
-            submodules: true,
-            lfs: self.wanted.lfs,
-            plain_http: self.settings.policy.plain_http,
-            foreign: !own,
-            door: access.door(&address, secret.as_deref(), self.settings, &self.services.redactor)?,
-            workspace: self.workspace.to_owned(),
-            limits: limits.clone(),
-        };
+        let options = git::Options { commit: Some(submodule.commit.clone()), foreign: !own, limits: limits.clone(), ..options };
         let tree = self.one(&options, &access)?.tree;
         let below = tree.submodules().map_err(of_tree)?;
         let mut whole = GraftedTree::new(tree, limits);

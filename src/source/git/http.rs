@@ -49,7 +49,7 @@ impl Http {
         let mut url = session.address().url().clone();
         url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
         url.set_query(Some(QUERY));
-        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), checked: session.is_checked(), ..Request::get(url) };
+        let request = Request { headers: headers(AGENT, &[(ACCEPT, "*/*")]), checked: session.is_checked(), ..Request::get(url) };
         let reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-advertisement")?;
         let base = base_of(&reply.url).ok_or_else(|| GitError::NotGit {
@@ -64,7 +64,8 @@ impl Http {
     pub fn upload_pack(&self, session: &Session, body: Vec<u8>) -> Result<Body, GitError> {
         let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (session.address().url().clone(), false));
         url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
-        let headers = headers(&[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
+        let headers =
+            headers(AGENT, &[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
         let request = Request { headers, foreign, checked: session.is_checked(), ..Request::post(url, body.into()) };
         let reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-result")?;
@@ -100,9 +101,10 @@ fn check_type(session: &Session, reply: &Reply, want: &str) -> Result<(), GitErr
     Err(GitError::NotGit { url: session.address().redacted(), got: got.chars().take(100).collect() })
 }
 
-fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+/// Of a request by one who calls himself so.
+pub(super) fn headers(agent: &'static str, pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
-    map.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    map.insert(USER_AGENT, HeaderValue::from_static(agent));
     for (name, value) in pairs {
         map.insert(name, HeaderValue::from_static(value));
     }

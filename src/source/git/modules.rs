@@ -4,10 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use git2::Oid;
-
 use super::config::{self, Said};
-use crate::model::TreePath;
+use crate::model::{CommitId, TreePath};
 
 /// Sections of a file: one that holds more was written to be read, not to be used.
 const MOST_SECTIONS: usize = 10_000;
@@ -19,7 +17,7 @@ pub struct Submodule {
     pub path: TreePath,
     /// As it is written, relative or not.
     pub url: String,
-    pub commit: Oid,
+    pub commit: CommitId,
 }
 
 /// What one section says.

@@ -61,7 +61,7 @@ impl Exchange {
             None if self.listing => self.body.insert(self.http.list(&self.session)?),
             None => self.body.insert(self.http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
         };
-        let count = body.read(buffer).map_err(|error| self.session.net_error(net_cause(error)))?;
+        let count = body.read(buffer).map_err(|error| self.session.net_error(NetError::of_io(error)))?;
         self.scanner.feed(&buffer[..count]);
         self.received += count as u64;
         if count == 0 || !self.scanner.errors.is_empty() {
@@ -72,12 +72,6 @@ impl Exchange {
         }
         Ok(count)
     }
-}
-
-pub(super) fn net_cause(error: io::Error) -> NetError {
-    let text = error.to_string();
-    let inner = error.into_inner().and_then(|inner| inner.downcast::<NetError>().ok());
-    inner.map_or_else(|| NetError::Settings(text), |inner| *inner)
 }
 
 impl Read for Exchange {

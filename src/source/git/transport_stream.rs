@@ -9,7 +9,6 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use super::GitError;
 use super::remote::{Scanner, readable};
 use super::session::{Door, Session};
-use super::transport_http::net_cause;
 use crate::net::{NetError, RedactedUrl, Stream};
 
 /// The port of git's daemon (git-daemon(1)).
@@ -55,7 +54,7 @@ impl Conversation {
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
         let read = self.stream()?.read(buffer);
-        let count = read.map_err(|error| self.session.net_error(net_cause(error)))?;
+        let count = read.map_err(|error| self.session.net_error(NetError::of_io(error)))?;
         let listing = !self.scanner.listed;
         self.scanner.feed(&buffer[..count]);
         self.received += count as u64;
@@ -82,7 +81,7 @@ impl Conversation {
 
     fn send(&mut self, bytes: &[u8]) -> Result<usize, GitError> {
         let sent = self.stream()?.write(bytes);
-        sent.map_err(|error| self.session.net_error(net_cause(error)))
+        sent.map_err(|error| self.session.net_error(NetError::of_io(error)))
     }
 
     fn failed(&self, error: GitError) -> io::Error {
@@ -100,7 +99,7 @@ fn open(session: &Session) -> Result<Stream, GitError> {
         Door::Daemon => {
             let mut stream = net.tcp(address.url(), DAEMON_PORT, session.is_checked()).map_err(failed)?;
             let greeting = greeting(&address.path(), address.url().host_str().unwrap_or_default());
-            stream.write_all(&greeting).map_err(|error| session.net_error(net_cause(error)))?;
+            stream.write_all(&greeting).map_err(|error| session.net_error(NetError::of_io(error)))?;
             Ok(stream)
         }
         Door::Http(_) => Err(GitError::Library("a connection of its own on a session of http".to_owned())),

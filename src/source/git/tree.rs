@@ -24,7 +24,7 @@ use super::sizes::Sizes;
 use super::walk::{self, Seen, Start, within};
 use crate::model::path::MAX_PATH;
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, SourceTree, Time, TreeError, Visited, Walk};
-use crate::model::{Address, TreePath};
+use crate::model::{Address, CommitId, TreePath};
 use crate::support::limits::{GIT_MODULES_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES};
 use crate::support::scratch::ScratchDir;
 
@@ -143,7 +143,9 @@ impl GitTree {
         };
         let sections = modules::parse(&text).map_err(|rule| refused(name, rule))?;
         let mut found = Vec::new();
-        for (path, full, commit) in links {
+        for (path, full, id) in links {
+            let commit =
+                CommitId::parse(&id.to_string()).map_err(|bad| TreeError::Damaged(format!("the commit of {full} {}", bad.what)))?;
             match sections.get(&full) {
                 Some(section) if section.skipped => {}
                 Some(Section { url: Some(url), .. }) => found.push(Submodule { path, url: url.clone(), commit }),

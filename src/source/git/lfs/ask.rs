@@ -9,8 +9,9 @@ use url::Url;
 
 use super::LfsError;
 use super::endpoint::Endpoint;
-use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use crate::net::{BlockingClient, Credential, NetError, Origin, RedactedUrl, Reply, Request};
+use crate::source::git::http::headers;
 use crate::source::git::remote::readable;
 use crate::source::git::{Door, GitError, Options};
 use crate::support::limits::LFS_ANSWER_BYTES;
@@ -52,7 +53,7 @@ impl<'a> Asker<'a> {
     pub fn batch(&self, endpoint: &Endpoint, question: &[u8]) -> Result<Vec<u8>, GitError> {
         let mut url = endpoint.batch.clone();
         for _ in 0..=MOST_HOPS {
-            let headers = headers(&[(ACCEPT, JSON), (CONTENT_TYPE, JSON)]);
+            let headers = headers(AGENT, &[(ACCEPT, JSON), (CONTENT_TYPE, JSON)]);
             let request =
                 Request { headers, follow: false, foreign: endpoint.foreign, ..Request::post(url.clone(), question.to_vec().into()) };
             let (reply, shown) = self.ask(&request, true)?;
@@ -69,7 +70,7 @@ impl<'a> Asker<'a> {
     /// The answer to a request for an object; `bound` are the headers that belong to its URL.
     pub fn object(&self, href: &Url, bound: HeaderMap, authorized: bool) -> Result<Reply, GitError> {
         let foreign = Origin::of(href) != self.home;
-        let request = Request { headers: headers(&[(ACCEPT, "*/*")]), bound, foreign, ..Request::get(href.clone()) };
+        let request = Request { headers: headers(AGENT, &[(ACCEPT, "*/*")]), bound, foreign, ..Request::get(href.clone()) };
         let (reply, shown) = self.ask(&request, !authorized)?;
         match reply.status.as_u16() {
             200 => Ok(reply),
@@ -115,15 +116,6 @@ impl<'a> Asker<'a> {
     }
 }
 
-fn headers(pairs: &[(crate::net::header::HeaderName, &'static str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    map.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    for (name, value) in pairs {
-        map.insert(name, HeaderValue::from_static(value));
-    }
-    map
-}
-
 /// Where a batch request is sent on to: a place of the same origin, for it says what a repository holds, and shows a credential.
 fn onward(from: &Url, reply: &Reply) -> Result<Url, LfsError> {
     let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -134,9 +126,7 @@ fn onward(from: &Url, reply: &Reply) -> Result<Url, LfsError> {
 
 /// What broke a body off.
 pub(super) fn body_error(url: &RedactedUrl, error: io::Error) -> GitError {
-    let text = error.to_string();
-    let cause = error.into_inner().and_then(|inner| inner.downcast::<NetError>().ok());
-    net_error(url.clone(), cause.map_or_else(|| NetError::Settings(text), |cause| *cause))
+    net_error(url.clone(), NetError::of_io(error))
 }
 
 fn net_error(url: RedactedUrl, cause: NetError) -> GitError {
