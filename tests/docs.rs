@@ -90,12 +90,25 @@ fn the_two_containers_share_one_good_request() {
 #[test]
 fn the_files_the_readme_names_are_there() {
     let readme = document("README.md");
-    for file in
-        ["images/demo.sh", "tests/run.sh", "deploy/kubernetes-job.yaml", "deploy/kubernetes-init.yaml", "docs/upload.md", "tests/bench.sh"]
-    {
+    for file in [
+        "images/demo.sh",
+        "tests/run.sh",
+        "deploy/kubernetes-job.yaml",
+        "deploy/kubernetes-init.yaml",
+        "docs/upload.md",
+        "docs/engine.md",
+        "tests/bench.sh",
+    ] {
         assert!(readme.contains(file), "{file} is not in the README");
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file} is not there");
     }
+}
+
+#[test]
+fn the_table_of_options_is_the_programs() {
+    let document = document("docs/engine.md");
+    let table = podwright::engine::docker::options::table();
+    assert!(document.contains(&format!("-->\n{table}<!-- /options -->")), "docs/engine.md has another table than this:\n{table}");
 }
 
 #[test]

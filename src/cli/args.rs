@@ -221,9 +221,27 @@ struct BuildFlags {
     /// Run every step anew
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     no_cache: Option<bool>,
-    /// default or none
+    /// default, none or host
     #[arg(long, value_name = "MODE")]
     network: Option<String>,
+    /// A host that RUN steps know
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<String>,
+    /// Bytes of /dev/shm, such as 64m
+    #[arg(long, value_name = "SIZE")]
+    shm_size: Option<String>,
+    /// A bound on RUN steps, such as nofile=1024:2048
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    /// An image in a registry whose inline cache may serve
+    #[arg(long, value_name = "NAME")]
+    cache_from: Vec<String>,
+    /// Date the image by SOURCE_DATE_EPOCH, or by its source
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    reproducible: Option<bool>,
+    /// inherit: RUN steps are told this pod's proxies [default: none]
+    #[arg(long, value_name = "WHAT")]
+    build_proxy: Option<String>,
     /// Keep the image on the node under this name
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<String>,

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::error::{ConfigError, did_you_mean, shown};
-use super::fields::{FIELDS, NOT_BUILT};
+use super::fields::{FIELDS, NOT_BUILT, ONLY_BY_SOLVE};
 use super::request::Request;
 
 /// The schema of a request, as `podwright schema request` prints it.
@@ -101,6 +101,14 @@ fn unknown(name: &str, path: &str, properties: Option<&Map<String, Value>>) -> C
     let known = || properties.into_iter().flat_map(|known| known.keys().map(String::as_str));
     if NOT_BUILT.contains(&whole.as_str()) {
         return ConfigError::not_built(whole, "leave it out; a later version will know it");
+    }
+    if ONLY_BY_SOLVE.contains(&whole.as_str()) {
+        let fix = match name {
+            "cacheTo" => "build.args: {BUILDKIT_INLINE_CACHE: \"1\"} puts the cache into the image that is pushed",
+            "platforms" => "run one build for each platform, with build.platform",
+            _ => "leave it out",
+        };
+        return ConfigError::Unsupported { path: whole, what: "this", fix: fix.to_owned() };
     }
     if whole == "kind" {
         return ConfigError::invalid(whole, "a request has no kind", "leave it out: apiVersion says all");

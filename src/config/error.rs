@@ -13,6 +13,8 @@ pub enum ConfigError {
     Invalid { path: String, what: String, fix: String },
     #[error("{path}: not built yet in this version")]
     NotBuilt { path: String, fix: String },
+    #[error("{path}: an engine can be asked for {what} by BuildKit's own call (Control.Solve) alone, which this version does not make")]
+    Unsupported { path: String, what: &'static str, fix: String },
     #[error("{path}: {what}; that needs the operator's permission {permission:?}")]
     NotPermitted { path: String, what: String, permission: String },
     #[error("{path}: {forbidden}")]
@@ -40,6 +42,7 @@ impl ConfigError {
             Self::Document { .. } => "",
             Self::Invalid { path, .. }
             | Self::NotBuilt { path, .. }
+            | Self::Unsupported { path, .. }
             | Self::NotPermitted { path, .. }
             | Self::Forbidden { path, .. }
             | Self::Unreadable { path, .. } => path,
@@ -51,13 +54,14 @@ impl Classified for ConfigError {
     fn reason(&self) -> Reason {
         match self {
             Self::Document { .. } | Self::Invalid { .. } | Self::NotBuilt { .. } | Self::Unreadable { .. } => Reason::RequestInvalid,
+            Self::Unsupported { .. } => Reason::Unsupported,
             Self::NotPermitted { .. } | Self::Forbidden { .. } => Reason::NotPermitted,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Document { fix, .. } | Self::Invalid { fix, .. } | Self::NotBuilt { fix, .. } => {
+            Self::Document { fix, .. } | Self::Invalid { fix, .. } | Self::NotBuilt { fix, .. } | Self::Unsupported { fix, .. } => {
                 Some(fix.clone()).filter(|f| !f.is_empty())
             }
             Self::NotPermitted { permission, .. } => {

@@ -82,6 +82,12 @@ pub const FIELDS: &[Field] = &[
     field("build.pull", "pull", "BUILD_PULL", Switch),
     field("build.noCache", "no-cache", "BUILD_NO_CACHE", Switch),
     field("build.network", "network", "BUILD_NETWORK", Text),
+    field("build.addHosts", "add-host", "BUILD_ADD_HOSTS", List),
+    field("build.shmSize", "shm-size", "BUILD_SHM_SIZE", Text),
+    field("build.ulimits", "ulimit", "BUILD_ULIMITS", List),
+    field("build.cacheFrom", "cache-from", "BUILD_CACHE_FROM", List),
+    field("build.reproducible", "reproducible", "BUILD_REPRODUCIBLE", Switch),
+    field("build.proxy", "build-proxy", "BUILD_PROXY", Text),
     field("build.keep", "tag", "BUILD_KEEP", List),
     field(NO_PUSH, "no-push", "PUSH", Text),
     field("push.destinations", "destination", "PUSH_DESTINATIONS", List),
@@ -109,22 +115,11 @@ pub const OTHERS: &[(&str, &str, bool)] =
 
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
-pub const NOT_BUILT: &[&str] = &[
-    "build.cacheFrom",
-    "build.secrets",
-    "build.ssh",
-    "build.network=host",
-    "build.addHosts",
-    "build.shmSize",
-    "build.ulimits",
-    "build.limits",
-    "build.reproducible",
-    "build.proxy",
-    "push.via",
-    "push.provenance",
-    "result.presets",
-    "limits.inherit",
-];
+pub const NOT_BUILT: &[&str] =
+    &["build.secrets", "build.ssh", "build.limits", "push.via", "push.provenance", "result.presets", "limits.inherit"];
+
+/// What no engine can be asked for by `POST /build`, and what would: refused by name as `Unsupported`.
+pub const ONLY_BY_SOLVE: &[&str] = &["build.cacheTo", "build.attest", "build.contexts", "build.noCacheFilter", "build.platforms"];
 
 /// The field at this place of the document.
 pub fn at(path: &str) -> Option<&'static Field> {

@@ -87,13 +87,11 @@ pub fn load(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
     let settings = || {
         let (document, policy) = (document?, policy?);
         let schema = check::schema();
-        check_network(&document, &policy)?;
         check::check(&document, &schema)?;
         let mut merged = Merged::new(document);
         merged.lay(&layer?)?;
         merged.lay(&overrides.layer)?;
         merged.settle()?;
-        check_network(&merged.document, &policy)?;
         check::check(&merged.document, &schema)?;
         let settings = resolve::resolve(merged, overrides.output.as_deref(), policy, Ambient::read(env)?)?;
         if settings.reads_stdin() && overrides.request.as_deref() == Some("-") {
@@ -117,14 +115,6 @@ fn document(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
             Some(text) => document::parse(&text, "in PODWRIGHT_REQUEST"),
             None => Ok(Value::Object(serde_json::Map::new())),
         },
-    }
-}
-
-/// The node's network is the operator's to give, before it is said that this version does not build it.
-fn check_network(document: &Value, policy: &Policy) -> Result<(), ConfigError> {
-    match document.pointer("/build/network").and_then(Value::as_str) {
-        Some("host") if !policy.host_network => Err(ConfigError::not_permitted("build.network", "is the node's network", "host-network")),
-        _ => Ok(()),
     }
 }
 

@@ -209,6 +209,22 @@ pub struct Build {
     pub pull: Option<bool>,
     pub no_cache: Option<bool>,
     pub network: Option<Network>,
+    /// Hosts that RUN steps know: `name:address`, or `name:host-gateway` for the node.
+    #[serde(default)]
+    pub add_hosts: Vec<String>,
+    /// Bytes of `/dev/shm` in RUN steps.
+    pub shm_size: Option<Size>,
+    /// Bounds of the kernel's on RUN steps: `nofile=1024:2048`, soft and hard, or one number for both; -1 is none.
+    #[serde(default)]
+    pub ulimits: Vec<String>,
+    /// Images in registries whose inline cache may serve this build.
+    #[serde(default)]
+    pub cache_from: Vec<String>,
+    /// Date the image, and what the engine makes for it, by `SOURCE_DATE_EPOCH`: this pod's own variable, else the source's own
+    /// date, else 0.
+    pub reproducible: Option<bool>,
+    /// Whether RUN steps are told this pod's proxies, by Docker's predefined arguments.
+    pub proxy: Option<BuildProxy>,
     /// Names under which the image stays on the node.
     #[serde(default)]
     pub keep: Vec<String>,
@@ -230,6 +246,17 @@ pub enum Network {
     #[default]
     Default,
     None,
+    /// The node's own: by the operator's permission alone.
+    Host,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildProxy {
+    #[default]
+    None,
+    /// This pod's.
+    Inherit,
 }
 
 /// `none`, or the destinations.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::engine::Ulimit;
 use crate::event::Pairs;
 use crate::model::{Address, CommitId, Digest, GitRef, Reference, TreePath, UrlCredential};
 use crate::net;
@@ -18,7 +19,7 @@ use super::ambient::Ambient;
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
 
-pub use super::request::{ArchiveFormat, Builder, Lfs, Network, Verify};
+pub use super::request::{ArchiveFormat, BuildProxy, Builder, Lfs, Network, Verify};
 
 /// Everything a run needs to know from outside.
 #[derive(Clone, Debug)]
@@ -167,6 +168,14 @@ pub struct Build {
     pub pull: bool,
     pub no_cache: bool,
     pub network: Network,
+    /// `name:address` or `name:host-gateway`, checked.
+    pub add_hosts: Vec<String>,
+    /// Of `/dev/shm`.
+    pub shm_bytes: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    pub cache_from: Vec<Reference>,
+    pub reproducible: bool,
+    pub proxy: BuildProxy,
     /// Names that stay on the node.
     pub keep: Vec<Reference>,
 }

@@ -4,13 +4,15 @@
 
 pub mod docker;
 mod error;
+mod options;
 
 use std::io::Write;
 use std::sync::Arc;
 
 pub use error::EngineError;
+pub use options::{BuildOption, BuildOptions, Network, Ulimit};
 
-use crate::event::{ContextSent, Pairs};
+use crate::event::ContextSent;
 use crate::model::keychain::Credential;
 use crate::model::result::{EngineInfo, Steps};
 use crate::model::tree::{SourceTree, TreeError};
@@ -21,15 +23,7 @@ use crate::model::{Digest, ImageId, Reference};
 pub struct BuildSpec {
     /// The run's own temporary name; the only name this build gives.
     pub reference: String,
-    pub target: Option<String>,
-    pub args: Pairs,
-    pub labels: Pairs,
-    /// `os/arch[/variant]`.
-    pub platform: Option<String>,
-    pub pull: bool,
-    pub no_cache: bool,
-    /// RUN steps get no network.
-    pub no_network: bool,
+    pub options: BuildOptions,
     /// Hosts whose credentials a classic build may be given; `None` where they could not be told from the Dockerfile.
     pub base_hosts: Option<Vec<String>>,
 }
@@ -92,6 +86,9 @@ pub struct Distributed {
 #[allow(async_fn_in_trait, reason = "one implementation, and no caller needs to name the futures' types")]
 pub trait Engine: Send + Sync {
     fn info(&self) -> &EngineInfo;
+
+    /// That a build here does what this option says; known before anything is sent.
+    fn honours(&self, option: BuildOption) -> Result<(), EngineError>;
 
     /// Builds under the spec's temporary name. Dropping the future stops the daemon's build.
     async fn build(&self, spec: &BuildSpec, context: Context) -> Built;

@@ -21,7 +21,7 @@ const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr:
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// Whether a redirect may not lead here: 169.254/16, fe80::/10, and both inside the IPv6 forms that hold an IPv4 address.
-fn is_forbidden(address: IpAddr) -> bool {
+pub fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA_V6 || inside(v6).is_some_and(|v4| is_forbidden(v4.into())),

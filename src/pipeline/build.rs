@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::told;
+use super::told::{self, epoch, proxies};
 use crate::config::Settings;
-use crate::config::settings::Network;
+use crate::config::settings::{self, BuildProxy};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
-use crate::engine::{BuildSpec, Built, Context, Engine};
+use crate::engine::{BuildOption, BuildOptions, BuildSpec, Built, Context, Engine, Network};
 use crate::event::Pairs;
 use crate::model::Reference;
 use crate::model::tree::SourceTree;
@@ -22,6 +22,30 @@ pub fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) 
     Ok(context)
 }
 
+/// The options that this request makes use of.
+pub fn asked(settings: &Settings) -> Vec<BuildOption> {
+    use BuildOption as O;
+    let build = &settings.build;
+    let uses = |option: &O| match option {
+        O::Target => build.target.is_some(),
+        O::Args => !build.args.is_empty() || build.source_args,
+        O::Labels => !build.labels.is_empty(),
+        O::Platform => build.platform.is_some(),
+        O::Pull => build.pull,
+        O::NoCache => build.no_cache,
+        O::NoNetwork => build.network == settings::Network::None,
+        O::HostNetwork => build.network == settings::Network::Host,
+        O::AddHosts => !build.add_hosts.is_empty(),
+        O::ShmSize => build.shm_bytes.is_some(),
+        O::Ulimits => !build.ulimits.is_empty(),
+        O::CacheFrom => !build.cache_from.is_empty(),
+        O::InlineCache => build.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value != "0" && value != "false"),
+        O::Reproducible => build.reproducible,
+        O::Proxy => build.proxy == BuildProxy::Inherit,
+    };
+    O::ALL.into_iter().filter(uses).collect()
+}
+
 /// Says the build in the engine's terms and runs it.
 pub async fn run<E: Engine>(
     engine: &E,
@@ -31,15 +55,32 @@ pub async fn run<E: Engine>(
     no_cache: bool,
 ) -> Result<Built, ContextError> {
     let wanted = &settings.build;
+    let mut args = arguments(&context, settings);
+    if wanted.reproducible {
+        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch(settings.ambient.source_date_epoch, context.revision()));
+    }
+    if wanted.proxy == BuildProxy::Inherit {
+        args = told::with(proxies(&settings.ambient.proxies), args);
+    }
     let spec = BuildSpec {
         reference: temporary.to_owned(),
-        target: wanted.target.clone(),
-        args: arguments(&context, settings),
-        labels: told::labels(context.revision(), &wanted.labels),
-        platform: wanted.platform.clone(),
-        pull: wanted.pull,
-        no_cache,
-        no_network: wanted.network == Network::None,
+        options: BuildOptions {
+            target: wanted.target.clone(),
+            args,
+            labels: told::labels(context.revision(), &wanted.labels),
+            platform: wanted.platform.clone(),
+            pull: wanted.pull,
+            no_cache,
+            network: match wanted.network {
+                settings::Network::Default => Network::Default,
+                settings::Network::None => Network::None,
+                settings::Network::Host => Network::Host,
+            },
+            add_hosts: wanted.add_hosts.clone(),
+            shm_bytes: wanted.shm_bytes,
+            ulimits: wanted.ulimits.clone(),
+            cache_from: wanted.cache_from.clone(),
+        },
         base_hosts: base_hosts(&context, settings),
     };
     let context = if engine.info().builder == "classic" {

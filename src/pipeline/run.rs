@@ -148,6 +148,7 @@ impl<'a> Site<'a> {
         self.services.events.emit(Event::EngineConnected(Box::new(engine.info().clone())));
         self.draft.engine = Some(engine.info().clone());
         self.engine = Some(Arc::clone(&engine));
+        build::asked(&self.settings).into_iter().try_for_each(|option| engine.honours(option)).map_err(|error| self.failure(&error))?;
         self.check_credentials()?;
         self.claim_workspace()?;
         Ok(engine)

@@ -21,6 +21,11 @@ pub fn at_nanos(seconds: i64, nanos: u32) -> Option<String> {
     time.format(&Rfc3339).ok()
 }
 
+/// The seconds since the epoch that an RFC 3339 time stands for.
+pub fn seconds(time: &str) -> Option<i64> {
+    OffsetDateTime::parse(time, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+}
+
 /// Seconds since the epoch.
 pub fn unix() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()

@@ -32,6 +32,7 @@ mod ignoring;
 mod lfs;
 mod memory;
 mod one_node;
+mod options;
 mod outputs;
 mod own_image;
 mod prepared;

@@ -95,6 +95,12 @@ impl BuildFlags {
         layer.maybe("build.sourceArgs", self.source_args);
         layer.maybe("build.noCache", self.no_cache);
         layer.maybe("build.network", self.network);
+        layer.maybe("build.addHosts", list(self.add_host));
+        layer.maybe("build.shmSize", self.shm_size);
+        layer.maybe("build.ulimits", list(self.ulimit));
+        layer.maybe("build.cacheFrom", list(self.cache_from));
+        layer.maybe("build.reproducible", self.reproducible);
+        layer.maybe("build.proxy", self.build_proxy);
         layer.maybe("build.keep", list(self.tag));
         Ok(())
     }

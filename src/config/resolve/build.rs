@@ -1,5 +1,6 @@
 //! How to build: what is checked here is what the engine would take, and should not.
 
+use super::step;
 use crate::config::address::tree_path;
 use crate::config::error::{ConfigError, shown};
 use crate::config::policy::Policy;
@@ -44,7 +45,13 @@ pub fn resolve(build: request::Build, policy: &Policy) -> Result<Build, ConfigEr
         pull: build.pull.unwrap_or(true),
         source_args: build.source_args.unwrap_or_default(),
         no_cache: build.no_cache.unwrap_or_default(),
-        network: build.network.unwrap_or_default(),
+        network: step::network(build.network.unwrap_or_default(), policy)?,
+        add_hosts: step::hosts(build.add_hosts)?,
+        shm_bytes: step::shm(build.shm_size.as_ref())?,
+        ulimits: step::ulimits(&build.ulimits)?,
+        cache_from: names("build.cacheFrom", &build.cache_from)?,
+        reproducible: build.reproducible.unwrap_or_default(),
+        proxy: build.proxy.unwrap_or_default(),
         keep: names("build.keep", &build.keep)?,
     })
 }
@@ -101,7 +108,8 @@ fn target(text: String) -> Result<String, ConfigError> {
 fn platform(text: String) -> Result<String, ConfigError> {
     let fix = "write os/arch or os/arch/variant, such as linux/amd64";
     if text.contains(',') {
-        return Err(ConfigError::invalid("build.platform", "names more than one platform", fix));
+        let fix = "run one build for each platform".to_owned();
+        return Err(ConfigError::Unsupported { path: "build.platform".to_owned(), what: "more than one", fix });
     }
     let part = |part: &str| {
         !part.is_empty() && part.len() <= 32 && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))

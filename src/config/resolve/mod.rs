@@ -3,6 +3,7 @@
 mod build;
 mod push;
 mod source;
+mod step;
 mod upload;
 
 use std::path::PathBuf;

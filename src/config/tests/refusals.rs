@@ -2,7 +2,7 @@
 
 use super::*;
 
-use Reason::{NotPermitted, RequestInvalid};
+use Reason::{NotPermitted, RequestInvalid, Unsupported};
 
 /// A document, and what is said of it: reason, path, a part of the message, a part of the hint.
 type Row = (&'static str, Reason, &'static str, &'static str, &'static str);
@@ -97,7 +97,18 @@ fn what_is_not_built_is_said_to_be_so() {
         ("source: {archive: {upload: {socket: true}, stdin: true}}", RequestInvalid, "source.archive", "more than one", "upload"),
         ("build: {secrets: [{id: hush}]}", RequestInvalid, "build.secrets", "not built yet", "leave it out"),
         ("build: {network: host}", NotPermitted, "build.network", "node's network", "--allow host-network"),
-        ("build: {reproducible: true}", RequestInvalid, "build.reproducible", "not built yet", "leave it out"),
+        ("build: {cacheTo: hush}", Unsupported, "build.cacheTo", "Control.Solve", "BUILDKIT_INLINE_CACHE"),
+        ("build: {noCacheFilter: [hush]}", Unsupported, "build.noCacheFilter", "Control.Solve", "leave it out"),
+        ("build: {addHosts: ['db']}", RequestInvalid, "build.addHosts[0]", "no host with its address", "name:address"),
+        ("build: {addHosts: ['db:300.0.0.1']}", RequestInvalid, "build.addHosts[0]", "no host with its address", "name:address"),
+        ("build: {addHosts: ['-x:10.0.0.1']}", RequestInvalid, "build.addHosts[0]", "no host with its address", "name:address"),
+        ("build: {addHosts: ['db:169.254.169.254']}", RequestInvalid, "build.addHosts[0]", "only the node can see", "another"),
+        ("build: {addHosts: ['db:[fe80::1]']}", RequestInvalid, "build.addHosts[0]", "only the node can see", "another"),
+        ("build: {ulimits: ['files=1']}", RequestInvalid, "build.ulimits[0]", "no bound", "nofile"),
+        ("build: {ulimits: ['nofile=2:1']}", RequestInvalid, "build.ulimits[0]", "above its hard", "nofile"),
+        ("build: {ulimits: ['nofile=-2']}", RequestInvalid, "build.ulimits[0]", "no bound", "nofile"),
+        ("build: {shmSize: hush}", RequestInvalid, "build.shmSize", "not a size", "512m"),
+        ("build: {cacheFrom: ['a/B']}", RequestInvalid, "build.cacheFrom[0]", "not an image's name", "host/repository"),
         ("push: {destinations: [a], via: agent}", RequestInvalid, "push.via", "not built yet", "leave it out"),
         ("push: {destinations: [a], provenance: true}", RequestInvalid, "push.provenance", "not built yet", "leave it out"),
         (
@@ -226,7 +237,7 @@ fn a_value_that_cannot_be_is_refused_with_the_rule() {
         ("build: {dockerfile: /etc/passwd}", RequestInvalid, "build.dockerfile", "absolute", "below"),
         ("build: {dockerfile: .}", RequestInvalid, "build.dockerfile", "directory", "file"),
         ("build: {target: 'a b'}", RequestInvalid, "build.target", "stage", "AS"),
-        ("build: {platform: 'linux/amd64,linux/arm64'}", RequestInvalid, "build.platform", "more than one", "linux/amd64"),
+        ("build: {platform: 'linux/amd64,linux/arm64'}", Unsupported, "build.platform", "more than one", "one build for each"),
         ("build: {platform: amd64}", RequestInvalid, "build.platform", "no platform", "linux/amd64"),
         ("build: {args: {'A=B': hush}}", RequestInvalid, "build.args.A=B", "no name", "letters"),
         ("build: {args: {'-A': hush}}", RequestInvalid, "build.args.-A", "no name", "letters"),
@@ -272,13 +283,6 @@ fn a_link_into_a_forbidden_place_is_refused() {
     let document = format!("source: {{directory: '{}/data/self'}}\npush: none\n", dir.path().display());
     let error = loaded(&document, &[], &[]).unwrap_err().error;
     assert_eq!((error.reason(), error.path()), (NotPermitted, "source.directory"));
-}
-
-#[test]
-fn a_permitted_host_network_is_still_not_built() {
-    let env = [("PODWRIGHT_ALLOW", "host-network")];
-    let error = loaded(&format!("{GOOD}build: {{network: host}}\n"), &env, &[]).unwrap_err().error;
-    assert_eq!(error.reason(), RequestInvalid, "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What this daemon is and can do: asked once, decided here.
 
 use super::client::{self, Client, from_bollard};
+use super::options::Facts;
 use crate::engine::EngineError;
 use crate::model::result::EngineInfo;
 
@@ -24,8 +25,9 @@ impl Builder {
     }
 }
 
+/// A version of the API: major, minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32);
+pub struct Version(pub u32, pub u32);
 
 impl Version {
     fn parse(text: &str) -> Option<Self> {
@@ -43,6 +45,8 @@ impl std::fmt::Display for Version {
 /// What `/_ping` says in its headers.
 pub struct Ping {
     api: Version,
+    /// The newest that the daemon speaks.
+    theirs: Version,
     os: String,
 }
 
@@ -66,7 +70,7 @@ pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, 
     if api < OLDEST {
         return Err(incompatible(format!("API {api} is older than {OLDEST}, the oldest this agent can work with")));
     }
-    Ok((client.at_version(&api.to_string()), Ping { api, os: header("ostype") }))
+    Ok((client.at_version(&api.to_string()), Ping { api, theirs, os: header("ostype") }))
 }
 
 /// A first call that got no answer says that there is no engine, not that one was lost.
@@ -79,7 +83,7 @@ fn unanswered(client: &Client, error: EngineError) -> EngineError {
 }
 
 /// Asks for version and storage, and chooses the builder.
-pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Option<Builder>) -> Result<EngineInfo, EngineError> {
+pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Option<Builder>) -> Result<(EngineInfo, Facts), EngineError> {
     // Each takes the daemon some milliseconds, which a build from the cache would notice.
     let (version, info) = tokio::join!(api.version(), api.info());
     let version = version.map_err(|error| from_bollard("say its version", error))?;
@@ -103,7 +107,8 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
         None if podman => Builder::Classic,
         None => Builder::BuildKit,
     };
-    Ok(EngineInfo {
+    let facts = Facts { podman, builder, api: ping.theirs };
+    let info = EngineInfo {
         engine: if podman { "podman".into() } else { "docker".into() },
         version: version.version.unwrap_or_default(),
         api: ping.api.to_string(),
@@ -112,5 +117,6 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
         capabilities,
-    })
+    };
+    Ok((info, facts))
 }

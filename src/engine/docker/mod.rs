@@ -9,6 +9,7 @@ mod diagnose;
 mod inspect;
 mod logs;
 pub mod messages;
+pub mod options;
 mod push;
 mod query;
 mod session;
@@ -22,7 +23,7 @@ pub use capabilities::Builder;
 pub use connect::Endpoint;
 
 use self::client::Client;
-use super::{BuildSpec, Built, Context, Distributed, Engine, EngineError, LocalImage, Pushed};
+use super::{BuildOption, BuildSpec, Built, Context, Distributed, Engine, EngineError, LocalImage, Pushed};
 use crate::event::EventSink;
 use crate::model::keychain::{Credential, Keychain};
 use crate::model::result::EngineInfo;
@@ -36,6 +37,7 @@ pub struct Docker<K> {
     client: Client,
     api: bollard::Docker,
     info: EngineInfo,
+    facts: options::Facts,
     keychain: Arc<K>,
     events: Arc<dyn EventSink>,
 }
@@ -60,8 +62,8 @@ impl<K: Keychain + 'static> Docker<K> {
         let client = Client::new(options.endpoint.clone());
         let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
         let api = client.bollard(SMALL_CALL)?;
-        let info = capabilities::ask(&api, &client, &ping, builder).await?;
-        Ok(Self { client, api, info, keychain, events })
+        let (info, facts) = capabilities::ask(&api, &client, &ping, builder).await?;
+        Ok(Self { client, api, info, facts, keychain, events })
     }
 
     async fn small<T>(
@@ -81,6 +83,10 @@ impl<K: Keychain + 'static> Docker<K> {
 impl<K: Keychain + 'static> Engine for Docker<K> {
     fn info(&self) -> &EngineInfo {
         &self.info
+    }
+
+    fn honours(&self, option: BuildOption) -> Result<(), EngineError> {
+        options::check(option, self.facts)
     }
 
     async fn build(&self, spec: &BuildSpec, context: Context) -> Built {

@@ -200,6 +200,11 @@ impl Agent {
         told("--result-file", "/out/result.json") && told("--termination-message", "/out/termination")
     }
 
+    /// Whether the operator of this run gives this permission.
+    pub(super) fn allows(&self, permission: &str) -> bool {
+        self.arguments.windows(2).any(|pair| pair == ["--allow", permission])
+    }
+
     /// Whether it waits for an upload over HTTP.
     pub fn listens(&self) -> bool {
         self.arguments.iter().any(|argument| argument == "--upload-listen")

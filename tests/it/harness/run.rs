@@ -168,6 +168,8 @@ impl Run {
     pub(super) fn check_calls(&self, agent: &Agent) {
         let violations = agent.relay.violations();
         assert!(violations.is_empty(), "forbidden calls to the daemon: {violations:#?}\n{}", self.story());
+        let host = self.calls.iter().any(|call| call.parameter("networkmode") == Some("host"));
+        assert!(!host || agent.allows("host-network"), "the host's network was not allowed by anybody\n{}", self.story());
         let own = format!("/images/{OWN}");
         let id = self.result.as_ref().or(self.events.last().map(|event| &event.data)).and_then(|document| document["run"].as_str());
         for call in self.calls.iter().filter(|call| call.method == "DELETE" && call.path.starts_with(&own)) {

@@ -1,0 +1,73 @@
+//! Which engine honours which option of a build: one table, for the answer before a context is sent and for the documents.
+//!
+//! What stands here was run on Docker 20.10, 26.1 and 28.5 (tests/it/options.rs); what an engine takes and forgets is refused.
+
+use std::fmt::Write as _;
+
+use super::capabilities::{Builder, Version};
+use crate::engine::{BuildOption, EngineError};
+
+/// What the answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub podman: bool,
+    pub builder: Builder,
+    /// The newest API that the daemon speaks: its BuildKit is as old as that.
+    pub api: Version,
+}
+
+/// Why an option is not to be had, and what would make it work.
+type Refusal = (&'static str, &'static str);
+
+/// The first API of the engines whose BuildKit takes sizes and bounds for RUN steps (Docker 23.0), and of those whose BuildKit dates
+/// images by `SOURCE_DATE_EPOCH` (Docker 24.0).
+const BOUNDS: Version = Version(1, 42);
+const EPOCH: Version = Version(1, 43);
+
+/// `None` where the option is honoured.
+fn refusal(option: BuildOption, facts: Facts) -> Option<Refusal> {
+    use BuildOption as O;
+    let buildkit = facts.builder == Builder::BuildKit;
+    match option {
+        O::CacheFrom if !buildkit => Some(("the classic builder looks only at images that the node has already", "builder: buildkit")),
+        O::InlineCache if !buildkit => Some(("the classic builder writes no cache into an image", "builder: buildkit")),
+        O::Reproducible if !buildkit => Some(("the classic builder dates images by its own clock", "builder: buildkit")),
+        O::Reproducible if facts.api < EPOCH => Some(("its BuildKit is too old to date images by SOURCE_DATE_EPOCH", "Docker 24.0")),
+        O::ShmSize | O::Ulimits if buildkit && facts.api < BOUNDS => {
+            Some(("its BuildKit is too old, and would drop it without a word", "Docker 23.0, or builder: classic"))
+        }
+        _ => None,
+    }
+}
+
+/// That this engine does what the option says.
+pub fn check(option: BuildOption, facts: Facts) -> Result<(), EngineError> {
+    match refusal(option, facts) {
+        None => Ok(()),
+        Some((why, instead)) => Err(EngineError::Unsupported(format!("{}: {why}; it works with {instead}", option.field()))),
+    }
+}
+
+/// The whole table, in Markdown, for the documents.
+pub fn table() -> String {
+    let columns = [
+        ("classic", Facts { podman: false, builder: Builder::Classic, api: EPOCH }),
+        ("BuildKit, API 1.40 and 1.41", Facts { podman: false, builder: Builder::BuildKit, api: Version(1, 41) }),
+        ("BuildKit, API 1.42", Facts { podman: false, builder: Builder::BuildKit, api: BOUNDS }),
+        ("BuildKit, API 1.43 and newer", Facts { podman: false, builder: Builder::BuildKit, api: EPOCH }),
+    ];
+    let mut text = String::from("| option |");
+    for (name, _) in columns {
+        let _ = write!(text, " {name} |");
+    }
+    text.push_str("\n|---|---|---|---|---|\n");
+    for option in BuildOption::ALL {
+        let _ = write!(text, "| `{}` |", option.field());
+        for (_, facts) in columns {
+            let cell = refusal(option, facts).map_or_else(|| "honoured".to_owned(), |(why, _)| format!("refused: {why}"));
+            let _ = write!(text, " {cell} |");
+        }
+        text.push('\n');
+    }
+    text
+}

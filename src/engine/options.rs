@@ -1,0 +1,110 @@
+//! What a request can ask of a build beside its Dockerfile and context: values, and the list that an engine answers for.
+
+use crate::event::Pairs;
+use crate::model::Reference;
+
+/// The network of RUN steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Default,
+    None,
+    /// The node's own.
+    Host,
+}
+
+/// A bound of the kernel's on the processes of RUN steps (setrlimit(2)); -1 is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// `nofile`, as docker names it.
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+impl std::fmt::Display for Ulimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}:{}", self.name, self.soft, self.hard)
+    }
+}
+
+/// The options of one build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    pub target: Option<String>,
+    pub args: Pairs,
+    pub labels: Pairs,
+    /// `os/arch[/variant]`.
+    pub platform: Option<String>,
+    pub pull: bool,
+    pub no_cache: bool,
+    pub network: Network,
+    /// `name:address`, or `name:host-gateway`.
+    pub add_hosts: Vec<String>,
+    /// Bytes of `/dev/shm`.
+    pub shm_bytes: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    pub cache_from: Vec<Reference>,
+}
+
+/// One option, for the question whether an engine honours it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildOption {
+    Target,
+    Args,
+    Labels,
+    Platform,
+    Pull,
+    NoCache,
+    NoNetwork,
+    HostNetwork,
+    AddHosts,
+    ShmSize,
+    Ulimits,
+    CacheFrom,
+    InlineCache,
+    Reproducible,
+    Proxy,
+}
+
+impl BuildOption {
+    /// Every one there is, in the order of the documents.
+    pub const ALL: [Self; 15] = [
+        Self::Target,
+        Self::Args,
+        Self::Labels,
+        Self::Platform,
+        Self::Pull,
+        Self::NoCache,
+        Self::NoNetwork,
+        Self::HostNetwork,
+        Self::AddHosts,
+        Self::ShmSize,
+        Self::Ulimits,
+        Self::CacheFrom,
+        Self::InlineCache,
+        Self::Reproducible,
+        Self::Proxy,
+    ];
+
+    /// As a request writes it.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Target => "build.target",
+            Self::Args => "build.args",
+            Self::Labels => "build.labels",
+            Self::Platform => "build.platform",
+            Self::Pull => "build.pull",
+            Self::NoCache => "build.noCache",
+            Self::NoNetwork => "build.network: none",
+            Self::HostNetwork => "build.network: host",
+            Self::AddHosts => "build.addHosts",
+            Self::ShmSize => "build.shmSize",
+            Self::Ulimits => "build.ulimits",
+            Self::CacheFrom => "build.cacheFrom",
+            Self::InlineCache => "build.args.BUILDKIT_INLINE_CACHE",
+            Self::Reproducible => "build.reproducible",
+            Self::Proxy => "build.proxy",
+        }
+    }
+}
