@@ -1,46 +1,54 @@
 //! Every option of a build on every engine and builder: its effect is there, or the run is refused before the daemon hears of a
 //! build. There is no third way: an option that is dropped without a word fails here.
 
+use podwright::engine::BuildOption as O;
+use podwright::engine::BuildOption;
+
 use crate::directory::{BUILDERS, destination};
+use crate::harness::ledger;
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
 /// What came of an option with one builder.
 enum Cell {
-    Honoured(Run, Image),
-    /// In its words.
-    Refused(String),
+    Honoured(Box<(Run, Image)>),
+    Refused,
 }
 
 /// A run with these arguments, whose end is one of the two.
-fn cell(name: &str, builder: &str, context: &Context, prepare: impl Fn(Agent) -> Agent) -> Cell {
+fn cell(option: BuildOption, builder: &str, context: &Context, prepare: impl Fn(Agent) -> Agent) -> Cell {
+    let name: String = option.field().chars().filter(char::is_ascii_alphanumeric).collect();
     let (reference, _) = destination(&format!("option-{name}-{builder}").to_lowercase());
-    let agent = prepare(Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]));
-    let run = agent.run();
+    let run = prepare(Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder])).run();
     if run.code != 12 {
         let run = run.ok();
         let image = Image::in_registry(Registry::shared(), run.digest());
-        println!("{name} {builder} on {}: honoured", Engine::shared().name());
-        return Cell::Honoured(run, image);
+        return Cell::Honoured(Box::new((run, image)));
     }
     let run = run.failed(12, "Unsupported", "prepare");
     assert_eq!(run.count("POST", "/build") + run.count("POST", "/session"), 0, "{}", run.story());
-    println!("{name} {builder} on {}: refused: {}", Engine::shared().name(), run.words());
-    Cell::Refused(run.words())
+    let words = run.words();
+    assert!(words.contains(option.field()) && words.contains("it works with"), "{words}");
+    Cell::Refused
 }
 
-/// The option's effect, a file of the image with these bytes, wherever it is not refused; whether it was honoured.
-fn writes(name: &str, builder: &str, dockerfile: &str, arguments: &[&str], effect: (&str, &[u8])) -> bool {
-    match cell(name, builder, &Context::with(dockerfile), |agent| agent.args(arguments)) {
-        Cell::Honoured(run, image) => {
-            assert!(image.holds(effect.0, effect.1), "{name} {builder} was dropped without a word\n{}", run.story());
+/// Whether the option was honoured, its effect being looked at; it is written down for the table of the whole run.
+fn became(option: BuildOption, builder: &str, cell: Cell, effect: impl FnOnce(&Run, &Image) -> bool) -> bool {
+    let honoured = match cell {
+        Cell::Honoured(end) => {
+            assert!(effect(&end.0, &end.1), "{} was dropped without a word by {builder}\n{}", option.field(), end.0.story());
             true
         }
-        Cell::Refused(words) => {
-            assert!(words.contains(&format!("build.{name}")) && words.contains("it works with"), "{words}");
-            false
-        }
-    }
+        Cell::Refused => false,
+    };
+    ledger::record_option(option.field(), builder, honoured);
+    honoured
+}
+
+/// The same, where the effect is a file of the image with these bytes.
+fn writes(option: BuildOption, builder: &str, dockerfile: &str, arguments: &[&str], (path, bytes): (&str, &[u8])) -> bool {
+    let cell = cell(option, builder, &Context::with(dockerfile), |agent| agent.args(arguments));
+    became(option, builder, cell, |_, image| image.holds(path, bytes))
 }
 
 /// Whether the engine is this one or a newer one.
@@ -49,16 +57,55 @@ fn is_from(version: u32) -> bool {
 }
 
 #[test]
+fn target_arguments_and_labels_reach_the_build() {
+    promise!(1);
+    let dockerfile = "FROM BASE AS first\nARG WHO=nobody\nRUN echo first $WHO > /x\nFROM BASE\nRUN echo second > /x\n";
+    for builder in BUILDERS {
+        assert!(writes(O::Target, builder, dockerfile, &["--target", "first"], ("x", b"first nobody\n")));
+        assert!(writes(O::Args, builder, dockerfile, &["--target", "first", "--build-arg", "WHO=me, you"], ("x", b"first me, you\n")));
+        let labelled = cell(O::Labels, builder, &Context::with(dockerfile), |agent| agent.args(&["--label", "team=a=b,c"]));
+        assert!(became(O::Labels, builder, labelled, |_, image| image.label("team") == Some("a=b,c")));
+    }
+}
+
+#[test]
+fn d4_a_base_is_asked_for_and_no_step_is_taken_from_the_cache_where_that_is_wanted() {
+    promise!(1);
+    for builder in BUILDERS {
+        // The node has another image under the name than the registry.
+        let (base, _) = destination(&format!("option-poisoned-{builder}"));
+        let real = Context::with("FROM BASE\nRUN echo real > /who\n");
+        Agent::build().directory(real.path()).args(&["-d", &base, "--builder", builder]).run().ok();
+        let poison = Context::with("FROM BASE\nRUN echo poison > /who\n");
+        Agent::build().directory(poison.path()).args(&["--no-push", "-t", &base, "--builder", builder]).run().ok();
+        let dockerfile = format!("FROM {base}\nRUN cp /who /x\n");
+        assert!(writes(O::Pull, builder, &dockerfile, &[], ("x", b"real\n")));
+
+        let uuid = Context::with("FROM BASE\nRUN cat /proc/sys/kernel/random/uuid > /x\n");
+        let agent = || Agent::build().directory(uuid.path()).args(&["--no-push", "-t", "cached:1", "--builder", builder]).run().ok();
+        // BuildKit counts the base itself as cached, whatever is wanted.
+        let cached = |run: &Run| {
+            let steps = run.events_named("build.step");
+            steps.iter().any(|step| step.data["cached"] == true && step.data["name"].as_str().unwrap().contains("RUN cat"))
+        };
+        agent();
+        assert!(cached(&agent()), "{builder} has no cache to leave out");
+        let anew = cell(O::NoCache, builder, &uuid, |agent| agent.args(&["--no-cache"]));
+        assert!(became(O::NoCache, builder, anew, |run, _| !cached(run)));
+    }
+}
+
+#[test]
 fn hosts_shared_memory_and_bounds_reach_the_steps_or_are_refused() {
     promise!(1);
     for builder in BUILDERS {
         let hosts = "FROM BASE\nRUN grep -wE 'db|six' /etc/hosts | tr '\\t' ' ' | sort > /x\n";
         let arguments = ["--add-host", "db:10.9.8.7", "--add-host", "six=fd00::9"];
-        assert!(writes("addHosts", builder, hosts, &arguments, ("x", b"10.9.8.7 db\nfd00::9 six\n")));
+        assert!(writes(O::AddHosts, builder, hosts, &arguments, ("x", b"10.9.8.7 db\nfd00::9 six\n")));
         let shm = "FROM BASE\nRUN df -k /dev/shm | awk 'NR==2 {print $2}' > /x\n";
-        let shm = writes("shmSize", builder, shm, &["--shm-size", "33m"], ("x", b"33792\n"));
+        let shm = writes(O::ShmSize, builder, shm, &["--shm-size", "33m"], ("x", b"33792\n"));
         let bounds = "FROM BASE\nRUN echo $(ulimit -Sn) $(ulimit -Hn) > /x\n";
-        let bounds = writes("ulimits", builder, bounds, &["--ulimit", "nofile=101:202"], ("x", b"101 202\n"));
+        let bounds = writes(O::Ulimits, builder, bounds, &["--ulimit", "nofile=101:202"], ("x", b"101 202\n"));
         let expected = builder == "classic" || is_from(23);
         assert_eq!((shm, bounds), (expected, expected), "{builder}");
     }
@@ -67,38 +114,32 @@ fn hosts_shared_memory_and_bounds_reach_the_steps_or_are_refused() {
 #[test]
 fn d2_the_network_of_the_node_is_reached_by_permission_alone() {
     promise!(1);
-    // Only the node has the bridge itself; without a network there is nothing but the loopback.
-    let dockerfile = "FROM BASE\nRUN grep -c docker0 /proc/net/dev > /x || true\nRUN grep -c eth0 /proc/net/dev > /y || true\n";
+    // Only the node has the bridge itself; without a network there is no card.
+    let host = "FROM BASE\nRUN grep -c docker0 /proc/net/dev > /x || true\n";
+    let none = "FROM BASE\nRUN grep -c eth0 /proc/net/dev > /x || true\n";
     for builder in BUILDERS {
-        let context = Context::with(dockerfile);
+        let context = Context::with(host);
         let unasked = Agent::build().directory(context.path()).args(&["--no-push", "-t", "x", "--network", "host", "--builder", builder]);
         unasked.run().failed(13, "NotPermitted", "prepare");
-        assert!(writes("network", builder, dockerfile, &["--network", "host", "--allow", "host-network"], ("x", b"1\n")));
-        assert!(writes("network", builder, dockerfile, &["--network", "none"], ("y", b"0\n")));
+        assert!(writes(O::HostNetwork, builder, host, &["--network", "host", "--allow", "host-network"], ("x", b"1\n")));
+        assert!(writes(O::NoNetwork, builder, none, &["--network", "none"], ("x", b"0\n")));
     }
 }
 
 #[test]
 fn an_image_is_dated_by_its_source_or_the_option_is_refused() {
     promise!(1, 3);
+    let context = Context::with("FROM BASE\nCOPY text /\nRUN echo a > /a\nENV A=b\n").file("text", "dated");
     for builder in BUILDERS {
-        let context =
-            Context::with("FROM BASE\nRUN cat /proc/sys/kernel/random/uuid > /dev/null\nCOPY text /\nENV A=b\n").file("text", "dated");
-        let run = |epoch: &'static str| {
-            cell("reproducible", builder, &context, |agent| agent.args(&["--reproducible", "--no-cache"]).env("SOURCE_DATE_EPOCH", epoch))
-        };
-        match run("1700000000") {
-            Cell::Honoured(_, image) => {
-                assert_eq!(image.config["created"], "2023-11-14T22:13:20Z", "{builder}: {}", image.config);
-                let own = image.config["history"].as_array().unwrap().iter().rev().take(3).map(|step| step["created"].as_str().unwrap());
-                assert!(own.clone().all(|time| time == "2023-11-14T22:13:20Z"), "{:?}", own.collect::<Vec<_>>());
-                assert!(builder == "buildkit" && is_from(24));
-            }
-            Cell::Refused(words) => {
-                assert!(words.contains("build.reproducible"), "{words}");
-                assert!(builder == "classic" || !is_from(24), "{words}");
-            }
-        }
+        let dated = cell(O::Reproducible, builder, &context, |agent| {
+            agent.args(&["--reproducible", "--no-cache"]).env("SOURCE_DATE_EPOCH", "1700000000")
+        });
+        let honoured = became(O::Reproducible, builder, dated, |_, image| {
+            let steps = image.config["history"].as_array().unwrap();
+            let mut times = steps.iter().rev().take(3).map(|step| &step["created"]).chain([&image.config["created"]]);
+            times.all(|time| time == "2023-11-14T22:13:20Z")
+        });
+        assert_eq!(honoured, builder == "buildkit" && is_from(24), "{builder}");
     }
 }
 
@@ -107,28 +148,21 @@ fn a_cache_travels_inside_an_image_or_the_option_is_refused() {
     promise!(1);
     let (cache, _) = destination("option-cache");
     let context = Context::with("FROM BASE\nRUN echo once > /once\n");
+    // Those of the builder that can, before those who use them.
     for builder in BUILDERS {
-        let inline = |agent: Agent| agent.args(&["--build-arg", "BUILDKIT_INLINE_CACHE=1", "-d", &cache]);
-        match cell("inlineCache", builder, &context, inline) {
-            Cell::Honoured(_, image) => {
-                assert!(image.config["moby.buildkit.cache.v0"].is_string(), "{builder}: {}", image.config);
-                assert_eq!(builder, "buildkit");
-            }
-            Cell::Refused(words) => assert!(builder == "classic" && words.contains("BUILDKIT_INLINE_CACHE"), "{words}"),
-        }
+        let inline = ["--build-arg", "BUILDKIT_INLINE_CACHE=1", "-d", &cache];
+        let written = cell(O::InlineCache, builder, &context, |agent| agent.args(&inline));
+        let written = became(O::InlineCache, builder, written, |_, image| image.config["moby.buildkit.cache.v0"].is_string());
+        assert_eq!(written, builder == "buildkit");
     }
-    // The first run in BUILDERS' order is refused, the second wrote the cache.
     for builder in BUILDERS {
-        match cell("cacheFrom", builder, &context, |agent| agent.args(&["--cache-from", &cache])) {
-            Cell::Honoured(run, _) => {
-                let steps = run.events_named("build.step");
-                let imported = steps.iter().find(|step| step.data["name"].as_str().is_some_and(|name| name.contains("importing cache")));
-                let imported = imported.unwrap_or_else(|| panic!("{builder} looked at no cache\n{}", run.story()));
-                assert!(imported.data["error"].is_null() && imported.data["name"].as_str().unwrap().contains(&cache), "{}", run.story());
-                assert_eq!(builder, "buildkit");
-            }
-            Cell::Refused(words) => assert!(builder == "classic" && words.contains("build.cacheFrom"), "{words}"),
-        }
+        let used = cell(O::CacheFrom, builder, &context, |agent| agent.args(&["--cache-from", &cache]));
+        let used = became(O::CacheFrom, builder, used, |run, _| {
+            let importing = format!("importing cache manifest from {cache}");
+            let steps = run.events_named("build.step");
+            steps.iter().any(|step| step.data["name"] == *importing && step.data["error"].is_null())
+        });
+        assert_eq!(used, builder == "buildkit");
     }
 }
 
@@ -139,19 +173,19 @@ fn d6_the_pods_proxies_reach_the_steps_and_no_history() {
         let dockerfile = "FROM BASE\nRUN test \"$http_proxy\" = \"$HTTP_PROXY\" && echo \"${http_proxy##*@} $no_proxy\" > /x\n";
         let canary = Canary::token("proxy-password");
         let proxy = format!("http://me:{}@proxy.example:3128", canary.value);
-        let told = cell("proxy", builder, &Context::with(dockerfile), |agent| {
+        let told = cell(O::Proxy, builder, &Context::with(dockerfile), |agent| {
             agent.env("HTTP_PROXY", &proxy).env("NO_PROXY", "127.0.0.1,.svc").args(&["--build-proxy", "inherit"])
         });
-        let Cell::Honoured(run, image) = told else { panic!("{builder}: refused") };
-        assert!(image.holds("x", b"proxy.example:3128 127.0.0.1,.svc\n"), "{builder}\n{}", run.story());
-        // The daemon has to be told; nobody else is.
-        image.assert_holds_no(std::slice::from_ref(&canary));
-        assert!(!String::from_utf8_lossy(&run.stdout).contains(&canary.value) && !run.stderr.contains(&canary.value), "{builder}");
-        let silent = cell("proxy", builder, &Context::with("FROM BASE\nRUN echo \"$http_proxy\" > /x\n"), |agent| {
-            agent.env("HTTP_PROXY", &proxy).env("NO_PROXY", "127.0.0.1")
-        });
-        let Cell::Honoured(_, image) = silent else { panic!("{builder}: refused") };
-        assert!(image.holds("x", b"\n"), "{builder}: proxies are told unasked");
+        assert!(became(O::Proxy, builder, told, |run, image| {
+            // The daemon has to be told; nobody else is.
+            image.assert_holds_no(std::slice::from_ref(&canary));
+            assert!(!String::from_utf8_lossy(&run.stdout).contains(&canary.value) && !run.stderr.contains(&canary.value), "{builder}");
+            image.holds("x", b"proxy.example:3128 127.0.0.1,.svc\n")
+        }));
+        let silent = Context::with("FROM BASE\nRUN echo \"$http_proxy\" > /x\n");
+        let silent = cell(O::Proxy, builder, &silent, |agent| agent.env("HTTP_PROXY", &proxy).env("NO_PROXY", "127.0.0.1"));
+        let Cell::Honoured(end) = silent else { panic!("{builder}: refused") };
+        assert!(end.1.holds("x", b"\n"), "{builder}: proxies are told unasked");
     }
 }
 
@@ -160,12 +194,10 @@ fn a_platform_is_the_images_or_the_option_is_refused() {
     promise!(1);
     for builder in BUILDERS {
         let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY text /\n").file("text", "elsewhere");
-        match cell("platform", builder, &context, |agent| agent.args(&["--platform", "linux/arm64"])) {
-            Cell::Honoured(run, image) => {
-                assert_eq!(image.config["architecture"], "arm64", "{builder}\n{}", run.story());
-                assert_eq!(run.document()["image"]["platforms"][0].as_str().map(|text| text.starts_with("linux/arm64")), Some(true));
-            }
-            Cell::Refused(words) => assert!(words.contains("build.platform"), "{words}"),
-        }
+        let elsewhere = cell(O::Platform, builder, &context, |agent| agent.args(&["--platform", "linux/arm64"]));
+        became(O::Platform, builder, elsewhere, |run, image| {
+            let said = run.document()["image"]["platforms"][0].as_str().unwrap().to_owned();
+            image.config["architecture"] == "arm64" && said.starts_with("linux/arm64")
+        });
     }
 }

@@ -1,7 +1,8 @@
 //! Judges a whole test run by what was really seen (`tests/it/harness/ledger.rs` writes it down): every row of the table of
-//! exit codes that is built must have happened, and every promise must have a passing test on every engine.
+//! exit codes that is built must have happened, every option of a build must have had its effect or been refused with each builder
+//! of every engine, and every promise must have a passing test on every engine.
 //!
-//! `ledger FILE` prints both tables and fails on a gap. It reads no test's source: a test that never ran is no evidence.
+//! `ledger FILE` prints the tables and fails on a gap. It reads no test's source: a test that never ran is no evidence.
 
 // A program for people at a terminal, and a test: it prints and it panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use podwright::engine::BuildOption;
 use podwright::model::Reason;
 use serde_json::Value;
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let engines: BTreeSet<&str> = lines.iter().filter_map(|line| line["engine"].as_str()).collect();
     let mut gaps = exit_codes(&lines);
     gaps.extend(strangers(&lines));
+    gaps.extend(options(&lines, &engines));
     gaps.extend(promises(&lines, &engines));
     for gap in &gaps {
         println!("MISSING: {gap}");
@@ -72,6 +75,44 @@ fn strangers(lines: &[Value]) -> Vec<String> {
         lines.iter().filter(|line| line["kind"] == "run").map(|line| (line["code"].as_i64().unwrap(), line["reason"].as_str())).collect();
     let wrong = pairs.into_iter().filter(|(code, reason)| !known(*code, *reason));
     wrong.map(|(code, reason)| format!("a run ended with {code} and {reason:?}, which is no row of the table")).collect()
+}
+
+/// What became of each option on each engine, with each of its builders.
+fn options(lines: &[Value], engines: &BTreeSet<&str>) -> Vec<String> {
+    let cells: BTreeMap<(&str, &str, &str), bool> = lines
+        .iter()
+        .filter(|line| line["kind"] == "option")
+        .map(|line| {
+            let text = |key: &str| line[key].as_str().unwrap();
+            ((text("option"), text("engine"), text("builder")), line["honoured"].as_bool().unwrap())
+        })
+        .collect();
+    let columns: BTreeSet<(&str, &str)> = cells.keys().map(|(_, engine, builder)| (*engine, *builder)).collect();
+    println!("\nwhat became of the options of a build");
+    let heads =
+        columns.iter().fold(format!("  {:<36}", ""), |line, (engine, builder)| format!("{line} {:<20}", format!("{engine} {builder}")));
+    println!("{heads}");
+    let mut gaps: Vec<String> = engines
+        .iter()
+        .filter(|engine| !columns.iter().any(|(on, _)| on == *engine))
+        .map(|engine| format!("no option was tried on {engine}"))
+        .collect();
+    for field in BuildOption::ALL.map(BuildOption::field) {
+        let mut line = format!("  {field:<36}");
+        for (engine, builder) in &columns {
+            let word = match cells.get(&(field, *engine, *builder)) {
+                Some(true) => "honoured",
+                Some(false) => "refused",
+                None => {
+                    gaps.push(format!("{field} was neither honoured nor refused on {engine} with {builder}"));
+                    "FAILED"
+                }
+            };
+            let _ = write!(line, " {word:<20}");
+        }
+        println!("{line}");
+    }
+    gaps
 }
 
 /// Promise, test, engine.

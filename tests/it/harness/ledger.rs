@@ -1,5 +1,5 @@
 //! What a test run saw, written to the file that `PODWRIGHT_TEST_LEDGER` names: each run of the agent with its code, reason
-//! and phase, and each promise that a passing test stood for. `tests/ledger` reads it and fails on what is missing.
+//! and phase, what became of each option of a build, and each promise that a passing test stood for. `tests/ledger` reads it and fails on what is missing.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -18,6 +18,11 @@ fn write(line: &Value) {
 /// A run of the agent that ended and kept every rule that always holds.
 pub fn record_run(code: i32, reason: Option<&str>, phase: Option<&str>) {
     write(&json!({"kind": "run", "engine": Engine::shared().name(), "code": code, "reason": reason, "phase": phase}));
+}
+
+/// What became of an option of a build with one builder: the test looked at its effect, or at the refusal.
+pub fn record_option(option: &str, builder: &str, honoured: bool) {
+    write(&json!({"kind": "option", "engine": Engine::shared().name(), "option": option, "builder": builder, "honoured": honoured}));
 }
 
 /// Writes a test's promises when the test ends without a panic.
