@@ -242,6 +242,12 @@ struct BuildFlags {
     /// inherit: RUN steps are told this pod's proxies [default: none]
     #[arg(long, value_name = "WHAT")]
     build_proxy: Option<String>,
+    /// A secret that RUN steps may mount
+    #[arg(long, value_name = "id=ID,src=FILE|env=NAME")]
+    secret: Vec<String>,
+    /// Keys that RUN steps may use by ssh: of SSH_AUTH_SOCK, or these
+    #[arg(long, value_name = "ID[=KEY,KEY]")]
+    ssh: Vec<String>,
     /// Keep the image on the node under this name
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<String>,

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
-use crate::config::settings::{ArchiveFrom, Builder, GitSource, SourceKind, UploadFrom, UploadSocket, Verify};
+use crate::config::settings::{
+    ArchiveFrom, BuildSecret, BuildSsh, Builder, GitSource, SecretFrom, SourceKind, SshFrom, UploadFrom, UploadSocket, Verify,
+};
 use crate::config::units::written;
 use crate::model::{CommitId, Digest, GitRef, TreePath, UrlCredential};
 use crate::report::DEFAULT_TERMINATION_MESSAGE;
@@ -58,6 +60,8 @@ fn request(settings: &Settings) -> Value {
             "cacheFrom": build.cache_from,
             "reproducible": build.reproducible,
             "proxy": build.proxy,
+            "secrets": build.secrets.iter().map(secret).collect::<Vec<_>>(),
+            "ssh": build.ssh.iter().map(ssh).collect::<Vec<_>>(),
             "keep": build.keep,
         },
         "push": push,
@@ -156,6 +160,23 @@ fn would(settings: &Settings) -> Vec<String> {
     let file = settings.result.file.as_ref().map(|path| format!("write the result to {}", path.display()));
     steps.extend(file);
     steps
+}
+
+fn secret(secret: &BuildSecret) -> Value {
+    match &secret.from {
+        SecretFrom::File(path) => json!({"id": secret.id, "file": path}),
+        SecretFrom::Env(name, _) => json!({"id": secret.id, "env": name}),
+    }
+}
+
+fn ssh(ssh: &BuildSsh) -> Value {
+    match &ssh.from {
+        SshFrom::Socket(_) => json!({"id": ssh.id}),
+        SshFrom::Keys(paths) => {
+            let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            json!(format!("{}={}", ssh.id, paths.join(",")))
+        }
+    }
 }
 
 fn uploading(upload: &UploadFrom) -> Value {

@@ -120,6 +120,7 @@ fn typed(field: &Field, text: &str) -> Result<Value, ConfigError> {
         },
         Kind::Number => text.parse::<u64>().map(Value::from).map_err(|_| invalid("is not a whole number", "set it to a whole number")),
         Kind::List => Ok(text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()),
+        Kind::Lines => Ok(text.lines().map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()),
         Kind::Pairs if text.trim_start().starts_with('{') => document::parse(text, "variable's JSON").map_err(|error| match error {
             ConfigError::Document { what, .. } => invalid(&what, "write one KEY=VALUE on each line, or a JSON object"),
             other => other,

@@ -11,6 +11,8 @@ pub enum Kind {
     Number,
     /// Separated by commas or line ends; image names hold neither.
     List,
+    /// One on each line: the items hold commas.
+    Lines,
     /// One `KEY=VALUE` on each line (values may hold commas), or a JSON object.
     Pairs,
 }
@@ -36,7 +38,7 @@ const fn secret(path: &'static str, flag: &'static str, variable: &'static str, 
     Field { path, flag, variable, kind, secret: true }
 }
 
-use Kind::{List, Number, Pairs, Switch, Text};
+use Kind::{Lines, List, Number, Pairs, Switch, Text};
 
 /// `push` itself, which as a flag or variable is only ever `none`.
 pub const NO_PUSH: &str = "push";
@@ -88,6 +90,8 @@ pub const FIELDS: &[Field] = &[
     field("build.cacheFrom", "cache-from", "BUILD_CACHE_FROM", List),
     field("build.reproducible", "reproducible", "BUILD_REPRODUCIBLE", Switch),
     field("build.proxy", "build-proxy", "BUILD_PROXY", Text),
+    field("build.secrets", "secret", "BUILD_SECRETS", Lines),
+    field("build.ssh", "ssh", "BUILD_SSH", Lines),
     field("build.keep", "tag", "BUILD_KEEP", List),
     field(NO_PUSH, "no-push", "PUSH", Text),
     field("push.destinations", "destination", "PUSH_DESTINATIONS", List),
@@ -115,8 +119,7 @@ pub const OTHERS: &[(&str, &str, bool)] =
 
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
-pub const NOT_BUILT: &[&str] =
-    &["build.secrets", "build.ssh", "build.limits", "push.via", "push.provenance", "result.presets", "limits.inherit"];
+pub const NOT_BUILT: &[&str] = &["build.limits", "push.via", "push.provenance", "result.presets", "limits.inherit"];
 
 /// What no engine can be asked for by `POST /build`, and what would: refused by name as `Unsupported`.
 pub const ONLY_BY_SOLVE: &[&str] = &["build.cacheTo", "build.attest", "build.contexts", "build.noCacheFilter", "build.platforms"];

@@ -93,7 +93,7 @@ pub fn load(overrides: &Overrides, env: &dyn Environment, stdin: &mut dyn Read) 
         merged.lay(&overrides.layer)?;
         merged.settle()?;
         check::check(&merged.document, &schema)?;
-        let settings = resolve::resolve(merged, overrides.output.as_deref(), policy, Ambient::read(env)?)?;
+        let settings = resolve::resolve(merged, overrides.output.as_deref(), policy, env)?;
         if settings.reads_stdin() && overrides.request.as_deref() == Some("-") {
             let fix = "put the request into a file or into PODWRIGHT_REQUEST";
             return Err(ConfigError::invalid("source.archive.stdin", "is wanted, but standard input was the request", fix));

@@ -225,6 +225,12 @@ pub struct Build {
     pub reproducible: Option<bool>,
     /// Whether RUN steps are told this pod's proxies, by Docker's predefined arguments.
     pub proxy: Option<BuildProxy>,
+    /// What RUN steps may mount, and nothing of which is in the image: `RUN --mount=type=secret`.
+    #[serde(default)]
+    pub secrets: Vec<SecretDoc>,
+    /// Agents of ssh that RUN steps may use: `RUN --mount=type=ssh`.
+    #[serde(default)]
+    pub ssh: Vec<SshDoc>,
     /// Names under which the image stays on the node.
     #[serde(default)]
     pub keep: Vec<String>,
@@ -257,6 +263,43 @@ pub enum BuildProxy {
     None,
     /// This pod's.
     Inherit,
+}
+
+/// As docker writes it, `id=npm,src=/secrets/npm` or `id=token,env=TOKEN`; or in fields.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SecretDoc {
+    Text(String),
+    Fields(SecretFields),
+}
+
+/// One of `file` and `env`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretFields {
+    pub id: String,
+    /// A file of this pod's, read when a step asks.
+    pub file: Option<String>,
+    /// A variable of this pod's.
+    pub env: Option<String>,
+}
+
+/// As docker writes it, `default` (the agent of `SSH_AUTH_SOCK`) or `default=/secrets/git/ssh-privatekey`; or in fields.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SshDoc {
+    Text(String),
+    Fields(SshFields),
+}
+
+/// Without a key: the agent of `SSH_AUTH_SOCK`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SshFields {
+    /// `default` is what a mount without an id asks for.
+    pub id: String,
+    /// A private key, its passphrase in a file `passphrase` beside it; read when a step asks.
+    pub key: Option<String>,
 }
 
 /// `none`, or the destinations.

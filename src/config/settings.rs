@@ -176,8 +176,39 @@ pub struct Build {
     pub cache_from: Vec<Reference>,
     pub reproducible: bool,
     pub proxy: BuildProxy,
+    pub secrets: Vec<BuildSecret>,
+    pub ssh: Vec<BuildSsh>,
     /// Names that stay on the node.
     pub keep: Vec<Reference>,
+}
+
+/// What a step may mount.
+#[derive(Clone, Debug)]
+pub struct BuildSecret {
+    pub id: String,
+    pub from: SecretFrom,
+}
+
+#[derive(Clone, Debug)]
+pub enum SecretFrom {
+    File(PathBuf),
+    /// The name of a variable, and what it held at the start.
+    Env(String, SecretString),
+}
+
+/// An agent that a step may use.
+#[derive(Clone, Debug)]
+pub struct BuildSsh {
+    pub id: String,
+    pub from: SshFrom,
+}
+
+#[derive(Clone, Debug)]
+pub enum SshFrom {
+    /// The agent of this pod.
+    Socket(PathBuf),
+    /// Files of private keys.
+    Keys(Vec<PathBuf>),
 }
 
 #[derive(Clone, Debug)]

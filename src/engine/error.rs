@@ -67,6 +67,10 @@ pub enum EngineError {
     Context(#[from] TreeError),
     #[error("the credentials for {host} could not be read by this pod: {message}")]
     Credentials { host: String, message: String },
+    #[error("{field} {id:?} could not be read by this pod: {message}")]
+    Secret { field: &'static str, id: String, message: String },
+    #[error("a step needs what the request does not give: {0}")]
+    SecretMissing(String),
 }
 
 impl Classified for EngineError {
@@ -77,7 +81,7 @@ impl Classified for EngineError {
             Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
             Self::Silent { .. } | Self::Lost { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
-            Self::Refused { .. } | Self::BuildRejected(_) => Reason::BuildRejected,
+            Self::Refused { .. } | Self::BuildRejected(_) | Self::SecretMissing(_) => Reason::BuildRejected,
             Self::DiskFull(_) => Reason::EngineDiskFull,
             Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
             Self::StepFailed { .. } => Reason::StepFailed,
@@ -89,7 +93,7 @@ impl Classified for EngineError {
             Self::PushUnavailable(_) | Self::PushUntrusted(_) => Reason::PushUnavailable,
             Self::NameMoved(_) | Self::Downgraded(_) => Reason::DigestMismatch,
             Self::Context(error) => error.reason(),
-            Self::Credentials { .. } => Reason::SecretInvalid,
+            Self::Credentials { .. } | Self::Secret { .. } => Reason::SecretInvalid,
         }
     }
 
@@ -108,6 +112,7 @@ impl Classified for EngineError {
                 "give the node's daemon the registry's CA (/etc/docker/certs.d), or name a registry without TLS in its insecure-registries"
             }
             Self::SessionRefused { .. } => "let what stands before the engine's socket pass POST /session, or use builder: classic",
+            Self::SecretMissing(_) => "give it by the same id in build.secrets (--secret) or build.ssh (--ssh)",
             Self::NameMoved(_) => "two runs pushed the same tag at once from this node; run one of them again",
             Self::Context(error) => return error.hint(),
             _ => return None,

@@ -5,12 +5,14 @@
 pub mod docker;
 mod error;
 mod options;
+mod vault;
 
 use std::io::Write;
 use std::sync::Arc;
 
 pub use error::EngineError;
 pub use options::{BuildOption, BuildOptions, Network, Ulimit};
+pub use vault::Vault;
 
 use crate::event::ContextSent;
 use crate::model::keychain::Credential;
@@ -41,6 +43,7 @@ pub enum Context {
         name: String,
         /// Equal for equal sources: what the engine keeps of one build's files serves the next one's with the same key.
         shared_key: String,
+        vault: Arc<dyn Vault>,
     },
     /// The classic builder is told everything.
     Told { tar: TarWriter, name: String },

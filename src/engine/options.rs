@@ -65,11 +65,13 @@ pub enum BuildOption {
     InlineCache,
     Reproducible,
     Proxy,
+    Secrets,
+    Ssh,
 }
 
 impl BuildOption {
     /// Every one there is, in the order of the documents.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Target,
         Self::Args,
         Self::Labels,
@@ -85,6 +87,8 @@ impl BuildOption {
         Self::InlineCache,
         Self::Reproducible,
         Self::Proxy,
+        Self::Secrets,
+        Self::Ssh,
     ];
 
     /// As a request writes it.
@@ -105,6 +109,8 @@ impl BuildOption {
             Self::InlineCache => "build.args.BUILDKIT_INLINE_CACHE",
             Self::Reproducible => "build.reproducible",
             Self::Proxy => "build.proxy",
+            Self::Secrets => "build.secrets",
+            Self::Ssh => "build.ssh",
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::settings::{self, BuildProxy};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
-use crate::engine::{BuildOption, BuildOptions, BuildSpec, Built, Context, Engine, Network};
+use crate::engine::{BuildOption, BuildOptions, BuildSpec, Built, Context, Engine, Network, Vault};
 use crate::event::Pairs;
 use crate::model::Reference;
 use crate::model::tree::SourceTree;
@@ -42,6 +42,8 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
         O::InlineCache => build.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value != "0" && value != "false"),
         O::Reproducible => build.reproducible,
         O::Proxy => build.proxy == BuildProxy::Inherit,
+        O::Secrets => !build.secrets.is_empty(),
+        O::Ssh => !build.ssh.is_empty(),
     };
     O::ALL.into_iter().filter(uses).collect()
 }
@@ -52,6 +54,7 @@ pub async fn run<E: Engine>(
     settings: &Settings,
     temporary: &str,
     context: ContextTree,
+    vault: Arc<dyn Vault>,
     no_cache: bool,
 ) -> Result<Built, ContextError> {
     let wanted = &settings.build;
@@ -88,7 +91,7 @@ pub async fn run<E: Engine>(
         Context::Told { name: told.name.clone(), tar: Box::new(move |out| told.write(out)) }
     } else {
         let asked = context.asked()?;
-        Context::Asked { context: asked.context, dockerfile: asked.dockerfile, name: asked.name, shared_key: asked.shared_key }
+        Context::Asked { context: asked.context, dockerfile: asked.dockerfile, name: asked.name, shared_key: asked.shared_key, vault }
     };
     Ok(engine.build(&spec, context).await)
 }

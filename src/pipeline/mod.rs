@@ -18,6 +18,7 @@ mod run;
 mod tidy;
 mod told;
 mod upload;
+mod vault;
 
 pub use cancel::Cancel;
 pub use reject::{DEFECT, broken, reject, stopped};

@@ -15,6 +15,7 @@ use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
 use super::tidy::{Names, PREFIX};
+use super::vault::SettingsVault;
 use super::{build, fetch, publish, registries, retry, upload};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
@@ -200,13 +201,15 @@ impl<'a> Site<'a> {
         let lay = || build::context(&settings, Arc::clone(&source), &engine.info().builder);
         let context = lay().map_err(|error| self.failure(&error))?;
         let temporary = self.names.begin(&self.services.run);
+        let vault = || Arc::new(SettingsVault { settings: Arc::clone(&settings), redactor: Arc::clone(&self.services.redactor) });
         let no_cache = settings.build.no_cache;
-        let mut built = build::run(engine, &settings, &temporary, context, no_cache).await.map_err(|error| self.failure(&error))?;
+        let mut built =
+            build::run(engine, &settings, &temporary, context, vault(), no_cache).await.map_err(|error| self.failure(&error))?;
         if let Some(damage) = built.outcome.as_ref().err().filter(|error| retry::helps_without_cache(error, no_cache)) {
             let message = format!("{damage}; the image is built once more, without the cache");
             self.services.events.emit(Event::Notice { message, hint: damage.hint() });
             let context = lay().map_err(|error| self.failure(&error))?;
-            built = build::run(engine, &settings, &temporary, context, true).await.map_err(|error| self.failure(&error))?;
+            built = build::run(engine, &settings, &temporary, context, vault(), true).await.map_err(|error| self.failure(&error))?;
         }
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;

@@ -10,13 +10,13 @@ use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
 /// What came of an option with one builder.
-enum Cell {
+pub enum Cell {
     Honoured(Box<(Run, Image)>),
     Refused,
 }
 
 /// A run with these arguments, whose end is one of the two.
-fn cell(option: BuildOption, builder: &str, context: &Context, prepare: impl Fn(Agent) -> Agent) -> Cell {
+pub fn cell(option: BuildOption, builder: &str, context: &Context, prepare: impl Fn(Agent) -> Agent) -> Cell {
     let name: String = option.field().chars().filter(char::is_ascii_alphanumeric).collect();
     let (reference, _) = destination(&format!("option-{name}-{builder}").to_lowercase());
     let run = prepare(Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder])).run();
@@ -33,7 +33,7 @@ fn cell(option: BuildOption, builder: &str, context: &Context, prepare: impl Fn(
 }
 
 /// Whether the option was honoured, its effect being looked at; it is written down for the table of the whole run.
-fn became(option: BuildOption, builder: &str, cell: Cell, effect: impl FnOnce(&Run, &Image) -> bool) -> bool {
+pub fn became(option: BuildOption, builder: &str, cell: Cell, effect: impl FnOnce(&Run, &Image) -> bool) -> bool {
     let honoured = match cell {
         Cell::Honoured(end) => {
             assert!(effect(&end.0, &end.1), "{} was dropped without a word by {builder}\n{}", option.field(), end.0.story());

@@ -101,6 +101,8 @@ impl BuildFlags {
         layer.maybe("build.cacheFrom", list(self.cache_from));
         layer.maybe("build.reproducible", self.reproducible);
         layer.maybe("build.proxy", self.build_proxy);
+        layer.maybe("build.secrets", list(self.secret));
+        layer.maybe("build.ssh", list(self.ssh));
         layer.maybe("build.keep", list(self.tag));
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! How to build: what is checked here is what the engine would take, and should not.
 
-use super::step;
+use super::{mounts, step};
+use crate::config::Environment;
 use crate::config::address::tree_path;
 use crate::config::error::{ConfigError, shown};
 use crate::config::policy::Policy;
@@ -28,7 +29,7 @@ const RESERVED: [&str; 9] = [
 /// Labels that say what a run found out itself.
 const OURS: [&str; 3] = ["org.opencontainers.image.revision", "org.opencontainers.image.source", "org.opencontainers.image.created"];
 
-pub fn resolve(build: request::Build, policy: &Policy) -> Result<Build, ConfigError> {
+pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) -> Result<Build, ConfigError> {
     build.args.iter().try_for_each(|(key, value)| argument(key, value, policy))?;
     build.labels.iter().try_for_each(|(key, value)| label(key, value))?;
     let dockerfile = tree_path("build.dockerfile", build.dockerfile.as_deref().unwrap_or(DEFAULT_DOCKERFILE))?;
@@ -52,6 +53,8 @@ pub fn resolve(build: request::Build, policy: &Policy) -> Result<Build, ConfigEr
         cache_from: names("build.cacheFrom", &build.cache_from)?,
         reproducible: build.reproducible.unwrap_or_default(),
         proxy: build.proxy.unwrap_or_default(),
+        secrets: mounts::secrets(build.secrets, policy, env)?,
+        ssh: mounts::ssh(build.ssh, policy, env)?,
         keep: names("build.keep", &build.keep)?,
     })
 }

@@ -1,6 +1,7 @@
 //! From what was written to what is meant: every field checked, and the fields against each other.
 
 mod build;
+mod mounts;
 mod push;
 mod source;
 mod step;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ambient::Ambient;
+use super::env::Environment;
 use super::error::ConfigError;
 use super::layer::Merged;
 use super::policy::Policy;
@@ -23,7 +25,8 @@ use crate::support::limits::Limits;
 const WORKSPACES: [&str; 2] = ["/workspace", "/tmp"];
 
 /// Resolves a request whose form was checked already.
-pub fn resolve(merged: Merged, output: Option<&str>, policy: Policy, ambient: Ambient) -> Result<Settings, ConfigError> {
+pub fn resolve(merged: Merged, output: Option<&str>, policy: Policy, env: &dyn Environment) -> Result<Settings, ConfigError> {
+    let ambient = Ambient::read(env)?;
     let request: Request = serde_json::from_value(merged.document.clone())
         // The check against the schema finds what serde would, with its path; this is for what both overlooked.
         .map_err(|_| {
@@ -32,9 +35,9 @@ pub fn resolve(merged: Merged, output: Option<&str>, policy: Policy, ambient: Am
     let source = source::resolve(request.source, &policy)?;
     // What a fetch does not do is not judged: one request can serve the container that fetches and the one that builds.
     let (build, push, registry_secret) = if output.is_some() {
-        (build::resolve(request::Build::default(), &policy)?, None, None)
+        (build::resolve(request::Build::default(), &policy, env)?, None, None)
     } else {
-        let build = build::resolve(request.build, &policy)?;
+        let build = build::resolve(request.build, &policy, env)?;
         let (push, secret) = push::resolve(request.push, merged.no_push, &build, &policy)?;
         (build, push, secret)
     };

@@ -12,8 +12,8 @@ use super::steps::StepBook;
 use super::{diagnose, query};
 use crate::engine::{BuildSpec, Built, EngineError};
 use crate::event::{Event, EventSink, Step, StepProgress, StepWarning};
-use crate::model::ImageId;
 use crate::model::keychain::Keychain;
+use crate::model::{Classified, ImageId};
 use crate::support::clock;
 
 pub async fn build<K: Keychain + 'static>(
@@ -73,6 +73,9 @@ async fn run<K: Keychain + 'static>(
         _ => Ok(()),
     })
     .await;
+    if let (Err(EngineError::StepFailed { .. }), Some(missing)) = (&end, session.not_given()) {
+        events.emit(Event::Notice { message: missing.to_string(), hint: missing.hint() });
+    }
     // What we could not read or look up comes before what the daemon makes of it.
     end.map_err(|error| session.failure().unwrap_or(error))?;
     events.emit(Event::ContextSent(session.sent()));

@@ -91,8 +91,8 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
 
     async fn build(&self, spec: &BuildSpec, context: Context) -> Built {
         match context {
-            Context::Asked { context, dockerfile, name, shared_key } => {
-                let served = session::Served { context, dockerfile, shared_key };
+            Context::Asked { context, dockerfile, name, shared_key, vault } => {
+                let served = session::Served { context, dockerfile, shared_key, vault };
                 buildkit::build(&self.client, spec, &name, served, &self.keychain, &self.events).await
             }
             Context::Told { tar, name } => classic::build(&self.client, spec, &name, tar, self.keychain.as_ref(), &self.events).await,

@@ -31,6 +31,7 @@ fn refusal(option: BuildOption, facts: Facts) -> Option<Refusal> {
     match option {
         O::CacheFrom if !buildkit => Some(("the classic builder looks only at images that the node has already", "builder: buildkit")),
         O::InlineCache if !buildkit => Some(("the classic builder writes no cache into an image", "builder: buildkit")),
+        O::Secrets | O::Ssh if !buildkit => Some(("the classic builder has no mounts for it", "builder: buildkit")),
         O::Reproducible if !buildkit => Some(("the classic builder dates images by its own clock", "builder: buildkit")),
         O::Reproducible if facts.api < EPOCH => Some(("its BuildKit is too old to date images by SOURCE_DATE_EPOCH", "Docker 24.0")),
         O::ShmSize | O::Ulimits if buildkit && facts.api < BOUNDS => {

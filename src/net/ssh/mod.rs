@@ -3,6 +3,7 @@
 //! russh speaks the protocol (RFC 4251 to 4254, 8308, 8332); what is decided here is whom to trust and who to be. No program
 //! of this machine is run and no configuration file is read.
 
+mod agent;
 mod known_hosts;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use super::blocking::BlockingClient;
 use super::error::Cause;
 use super::stream::{Place, Said, Stream};
 use super::{NetError, Timeouts, Wait};
+pub use agent::SshAgent;
 pub use known_hosts::{BadHosts, KnownHosts};
 
 /// Keys that are offered: a server ends the conversation after about six (sshd_config(5), `MaxAuthTries`).

@@ -5,7 +5,9 @@
 
 mod auth;
 mod filesync;
+mod secrets;
 mod serve;
+mod ssh;
 mod wire;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,7 +27,7 @@ use tonic::service::Routes;
 
 use super::client::{self, Client, no_body};
 use super::diagnose;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Vault};
 use crate::event::ContextSent;
 use crate::model::TreePath;
 use crate::model::keychain::Keychain;
@@ -37,9 +39,18 @@ pub struct Served {
     pub context: Arc<dyn SourceTree>,
     pub dockerfile: Arc<dyn SourceTree>,
     pub shared_key: String,
+    pub vault: Arc<dyn Vault>,
 }
 
-const METHODS: [&str; 4] = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", auth::CREDENTIALS, filesync::DIFF_COPY];
+const METHODS: [&str; 7] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    auth::CREDENTIALS,
+    filesync::DIFF_COPY,
+    secrets::GET_SECRET,
+    ssh::CHECK_AGENT,
+    ssh::FORWARD_AGENT,
+];
 
 /// An open session. Dropping it closes its connection, and so ends every call the daemon has under way with us.
 pub struct Session {
@@ -54,6 +65,7 @@ pub struct Ledger {
     sent: Mutex<ContextSent>,
     failure: Mutex<Option<EngineError>>,
     no_text: OnceLock<TreePath>,
+    not_given: OnceLock<(&'static str, String)>,
 }
 
 impl Ledger {
@@ -76,6 +88,12 @@ impl Ledger {
         self.no_text.get_or_init(|| path.clone());
     }
 
+    /// That a step asked for what the request does not give: a mount may do without, so this alone is no failure.
+    fn not_given(&self, field: &'static str, id: &str) -> Status {
+        self.not_given.get_or_init(|| (field, id.to_owned()));
+        Status::not_found(format!("the request has no {field} {id:?}"))
+    }
+
     fn count(&self, add: impl FnOnce(&mut ContextSent)) {
         add(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -91,9 +109,20 @@ impl Session {
         self.ledger.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What the daemon's fault is in truth, where this side knows it better.
+    pub fn explains(&self, fault: &str) -> Option<EngineError> {
+        let asked = self.ledger.not_given.get().is_some_and(|(_, id)| fault.contains(id.as_str()));
+        if asked { self.not_given() } else { self.takes_no_bytes(fault) }
+    }
+
+    /// What a step asked for that the request does not give, where it did without.
+    pub fn not_given(&self) -> Option<EngineError> {
+        self.ledger.not_given.get().map(|(field, id)| EngineError::SecretMissing(format!("{field} {id:?}")))
+    }
+
     /// Whether the daemon's fault is that it takes no names but UTF-8: paths are `string` in fsutil's protocol (types/stat.proto).
     /// Docker 26.1 takes any bytes for such a string, 28.5 does not, from its own command neither.
-    pub fn explains(&self, fault: &str) -> Option<EngineError> {
+    fn takes_no_bytes(&self, fault: &str) -> Option<EngineError> {
         let path = self.ledger.no_text.get().filter(|_| fault.contains("invalid UTF-8"))?;
         Some(EngineError::Unsupported(format!(
             "its BuildKit takes no name or link that is not UTF-8, as that of {path:?}; builder: classic does"
@@ -133,6 +162,8 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
     let ledger = Arc::new(Ledger::default());
     let routes = Routes::new(HealthServer::new(AlwaysServing))
         .add_service(auth::service(keychain, Arc::clone(&ledger)))
+        .add_service(secrets::service(Arc::clone(&served.vault), Arc::clone(&ledger)))
+        .add_service(ssh::service(Arc::clone(&served.vault), Arc::clone(&ledger)))
         .add_service(filesync::service(served, Arc::clone(&ledger)));
     Ok(Session { id, ledger, _connection: serve(io, routes) })
 }
