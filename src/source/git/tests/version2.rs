@@ -1,0 +1,223 @@
+//! Version 2 of git's protocol: what a server is asked for, what it sends, and what becomes of one that does not keep to it.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::model::tree::SourceTree;
+use crate::model::{Classified, Reason};
+use crate::net::trial::{Asked, Pki, Server, answer, redirect};
+use crate::source::git::GitTree;
+use crate::source::git::trial::{PASSWORD, Repo, Trial, backend, challenge, knows, serve, serve_old};
+
+/// So many commits on `main`, the first of them tagged, and refs that nobody asks for.
+fn repo(commits: usize, refs: usize) -> (Repo, Vec<String>) {
+    let repo = Repo::new();
+    let mut ids = Vec::new();
+    for n in 0..commits {
+        repo.write("file", n.to_string());
+        ids.push(repo.commit(&format!("commit {n}")));
+    }
+    repo.git(&["tag", "-a", "-m", "signed off", "v1", &ids[0]]);
+    let lines: Vec<String> = (0..refs).map(|n| format!("create refs/heads/other-{n} {}\n", ids[0])).collect();
+    repo.git_in(&["update-ref", "--stdin"], lines.concat().as_bytes());
+    (repo, ids)
+}
+
+/// Counts the bytes of all answers; `old` speaks version 0 alone.
+fn counting(repo: &Repo, old: bool) -> (Server, Arc<AtomicUsize>) {
+    struct Counted<'a>(&'a mut dyn Write, &'a AtomicUsize);
+
+    impl Write for Counted<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.0.write(bytes)?;
+            self.1.fetch_add(count, Ordering::SeqCst);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    let (repo, bytes) = (repo.clone(), Arc::new(AtomicUsize::new(0)));
+    let counter = Arc::clone(&bytes);
+    let server = Server::plain(move |asked, out| {
+        let asked = if old { asked.without("git-protocol") } else { asked.clone() };
+        backend(&repo, &asked, &mut Counted(out, &counter))
+    });
+    (server, bytes)
+}
+
+fn said_of(tree: &GitTree) -> (Option<String>, Option<String>) {
+    (tree.revision().commit.clone(), tree.revision().r#ref.clone())
+}
+
+#[test]
+fn only_the_refs_that_were_asked_for_come() {
+    let (repo, ids) = repo(3, 2000);
+    for (old, least, most) in [(false, 0, 4000), (true, 100_000, usize::MAX)] {
+        let (server, bytes) = counting(&repo, old);
+        for (trial, want) in [
+            (Trial::new(&server), &ids[2]),
+            (Trial::new(&server).reference("v1"), &ids[0]),
+            (Trial::new(&server).reference("other-1999"), &ids[0]),
+            (Trial::new(&server).reference("main").commit(&ids[2]), &ids[2]),
+        ] {
+            bytes.store(0, Ordering::SeqCst);
+            assert_eq!(said_of(&trial.run().unwrap()).0.as_ref(), Some(want));
+            let came = bytes.load(Ordering::SeqCst);
+            assert!((least..most).contains(&came), "{came} bytes, version 0: {old}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_alone_comes_shallow_from_a_server_that_allows_nothing() {
+    let (repo, ids) = repo(20, 5);
+    let (server, old) = (serve(&repo), serve_old(&repo));
+    let objects = |trial: &Trial| {
+        let mut last = None;
+        let tree = trial.run_telling(&mut |progress| {
+            last = progress.total_objects;
+            true
+        });
+        (said_of(&tree.unwrap()), last.unwrap())
+    };
+    let want = (Some(ids[9].clone()), None);
+    // A commit, its tree and its file.
+    assert_eq!(objects(&Trial::new(&server).commit(&ids[9])), (want.clone(), 3));
+    let asked = server.asked();
+    assert_eq!(asked.iter().map(|asked| &*asked.method).collect::<Vec<_>>(), ["GET", "POST"], "no list, and one answer for both steps");
+    assert!(asked.iter().all(|asked| asked.header("git-protocol") == Some("version=2")));
+    let (commit, all) = objects(&Trial::new(&old).commit(&ids[9]));
+    assert!(commit == want && all >= 60, "{all}");
+
+    // It is there, though no ref leads to it any more.
+    let orphan = repo.git(&["commit-tree", "-m", "in no branch", "HEAD^{tree}"]);
+    assert_eq!(said_of(&Trial::new(&server).commit(&orphan).run().unwrap()), (Some(orphan), None));
+    let error = Trial::new(&server).commit(&"1".repeat(40)).run().err().unwrap();
+    assert_eq!(error.reason(), Reason::RevisionNotFound, "{error}");
+    assert!(error.hint().unwrap().contains("does not have this one"), "{:?}", error.hint());
+    let mut deep = Trial::new(&server).commit(&ids[9]);
+    deep.options.history = 4;
+    assert_eq!(objects(&deep), (want.clone(), 12));
+    deep.options.history = 0;
+    // All ten, and the tag of the first.
+    assert_eq!(objects(&deep), (want, 31));
+}
+
+#[test]
+fn both_versions_say_the_same() {
+    let (repo, _) = repo(3, 3);
+    let same = |name: Option<&str>| {
+        let [new, old] = [serve(&repo), serve_old(&repo)].map(|server| {
+            let trial = Trial::new(&server);
+            let outcome = name.map_or_else(|| trial.clone(), |name| trial.clone().reference(name)).run();
+            let said = outcome.map(|tree| said_of(&tree)).map_err(|error| (error.reason(), error.to_string(), error.hint()));
+            (said, server.url.clone())
+        });
+        let without_port = |error: (Reason, String, Option<String>), url: &url::Url| (error.0, error.1.replace(url.as_str(), ""), error.2);
+        let (new, old) = (new.0.map_err(|error| without_port(error, &new.1)), old.0.map_err(|error| without_port(error, &old.1)));
+        assert_eq!(new, old, "{name:?}");
+        new
+    };
+    for name in ["main", "v1", "tags/v1", "refs/heads/other-1", "HEAD"] {
+        assert!(same(Some(name)).is_ok(), "{name}");
+    }
+    assert!(same(Some("no-such")).unwrap_err().1.contains("no branch, tag or ref"));
+    repo.git(&["checkout", "-q", "--detach", "HEAD~1"]);
+    assert_eq!(same(None).unwrap().1.as_deref(), Some("HEAD"));
+    repo.git(&["symbolic-ref", "HEAD", "refs/heads/unborn"]);
+    assert!(same(None).unwrap_err().1.contains("HEAD points at no branch"));
+    assert!(same(Some("no-such")).unwrap_err().1.contains("no branch, tag or ref"), "there are others, which were not asked for");
+    let refs = repo.git(&["for-each-ref", "--format=delete %(refname)"]);
+    repo.git_in(&["update-ref", "--stdin"], format!("{refs}\n").as_bytes());
+    assert!(same(None).unwrap_err().1.contains("no commit at all"));
+    assert!(same(Some("main")).unwrap_err().1.contains("no commit at all"));
+}
+
+#[test]
+fn g13_what_was_listed_is_what_comes() {
+    let (repo, ids) = repo(2, 0);
+    let moving = repo.clone();
+    let server = Server::plain(move |asked, out| {
+        if asked.body.windows(5).any(|bytes| bytes == b"want ") {
+            moving.git(&["update-ref", "refs/heads/main", "HEAD~1"]);
+        }
+        backend(&moving, asked, out)
+    });
+    assert_eq!(said_of(&Trial::new(&server).reference("main").run().unwrap()).0.as_ref(), Some(&ids[1]));
+}
+
+#[test]
+fn g4_the_list_and_the_pack_are_asked_for_by_the_rules_of_the_first_request() {
+    let pki = Pki::new();
+    let (repo, ids) = repo(1, 0);
+    let shows = |asked: &Asked| asked.header("authorization").is_some();
+    // A server that asks for the credential when the list is asked for, and not before.
+    let home = repo.clone();
+    let server = Server::tls(&pki, move |asked, out| match (asked.method.as_str(), knows(asked)) {
+        ("POST", false) => challenge(out),
+        _ => backend(&home, asked, out),
+    });
+    assert_eq!(said_of(&Trial::new(&server).trusting(&pki).knowing(PASSWORD).run().unwrap()).0.as_ref(), Some(&ids[0]));
+    assert_eq!(server.asked().iter().map(shows).collect::<Vec<_>>(), [false, false, true, true]);
+    // One that sends the list's request elsewhere.
+    let trap = Server::tls(&pki, |_, out| answer(out, 200, &[("Content-Type", "application/x-git-upload-pack-result")], b"0000"));
+    let (home, to) = (repo.clone(), trap.at("/x").to_string());
+    let server =
+        Server::tls(&pki, move |asked, out| if asked.method == "POST" { redirect(out, 307, &to) } else { backend(&home, asked, out) });
+    let refused = Trial::new(&server).trusting(&pki).knowing(PASSWORD).run().err().unwrap();
+    assert!(!trap.asked().iter().any(shows), "{refused}");
+    assert_eq!(server.asked().len(), 2);
+}
+
+fn packet(text: &str) -> String {
+    format!("{:04x}{text}", text.len() + 4)
+}
+
+/// Version 2 with this list and this answer to a fetch.
+fn scripted(list: &str, pack: &str) -> Server {
+    let offer = ["version 2\n", "ls-refs\n", "fetch=shallow\n"].map(packet).concat() + "0000";
+    let (list, pack) = (list.to_owned(), pack.to_owned());
+    Server::plain(move |asked, out| {
+        let result = [("Content-Type", "application/x-git-upload-pack-result")];
+        match asked.method.as_str() {
+            "GET" => answer(out, 200, &[("Content-Type", "application/x-git-upload-pack-advertisement")], offer.as_bytes()),
+            _ if asked.body.windows(7).any(|bytes| bytes == b"ls-refs") => answer(out, 200, &result, list.as_bytes()),
+            _ => answer(out, 200, &result, pack.as_bytes()),
+        }
+    })
+}
+
+#[test]
+fn g11_a_server_that_says_version_2_and_does_otherwise_ends_in_an_error() {
+    let id = "1".repeat(40);
+    let list = packet(&format!("{id} HEAD symref-target:refs/heads/main\n")) + "0000";
+    let cut = packet("shallow-info\n") + &packet(&format!("shallow {id}\n"));
+    let pack = packet("packfile\n");
+    for (list, pack, reason, word) in [
+        (&*packet("what\n"), "", Reason::SourceUnavailable, "no ref"),
+        ("", "", Reason::SourceUnavailable, "closed the connection"),
+        ("zzzz", "", Reason::SourceUnavailable, "no possible length"),
+        (&packet("ERR access denied or not exported: /x\n"), "", Reason::SourceNotFound, "not exported"),
+        (&packet(&format!("{id} HEAD symref-target:-x:*?\n")), "", Reason::SourceUnavailable, "closed the connection"),
+        (&list, "", Reason::SourceUnavailable, "closed the connection"),
+        (&list, "0000", Reason::SourceUnavailable, "in no order"),
+        (&list, &packet("packfile-uris\n"), Reason::SourceUnavailable, "not asked for"),
+        (&list, &cut, Reason::SourceUnavailable, "closed the connection"),
+        (&list, &cut.repeat(2), Reason::SourceUnavailable, "no commit"),
+        (&list, &format!("{pack}{}", packet("\x03fatal: out of \x1b[1mdisk\n")), Reason::SourceUnavailable, "out of [1mdisk"),
+        (&list, &format!("{pack}0000"), Reason::SourceUnavailable, ""),
+        (&list, &format!("{pack}{}0000", packet("\x01PACK garbage")), Reason::SourceUnavailable, ""),
+        (&list, &packet("ERR come back later"), Reason::SourceUnavailable, "come back later"),
+    ] {
+        let server = scripted(list, pack);
+        let trial = Trial::new(&server);
+        let error = trial.run().err().unwrap();
+        assert_eq!(error.reason(), reason, "{list} {pack}: {error:?}");
+        assert!(error.to_string().contains(word), "{list} {pack}: {error:?}");
+        assert!(trial.left().is_empty());
+    }
+}
