@@ -24,7 +24,7 @@ pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use ssh::{BadHosts, BadKey, KnownHosts, SshIdentity, SshKey};
+pub use ssh::{BadHosts, BadKey, KnownHosts, RemoteCommand, SshIdentity, SshKey};
 pub use stream::Stream;
 pub use tls::{Identity, SystemRoots, Trust};
 

@@ -113,8 +113,7 @@ impl Http {
         if !self.state().version2 {
             return Ok(Box::new(self.post(session, request, &[])?));
         }
-        let unlike = || GitError::Library("it asked for something else than a first fetch".to_owned());
-        let (wants, done) = Wants::parse(&request).ok_or_else(unlike)?;
+        let (wants, done) = Wants::parse(&request).ok_or_else(version2::not_first)?;
         let begun = self.state().begun.take();
         if let Some((_, fetching)) = begun.filter(|(first, _)| done && *first == wants) {
             return Ok(Box::new(fetching));

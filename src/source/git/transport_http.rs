@@ -60,7 +60,10 @@ impl Exchange {
             None if self.listing => self.answered.insert(self.http.list(&self.session)?),
             None => self.answered.insert(self.http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
         };
-        let count = answered.read(buffer).map_err(|error| self.session.read_error(error))?;
+        let count = answered.read(buffer).map_err(|error| {
+            self.session.heard(&self.scanner);
+            self.session.read_error(error)
+        })?;
         self.scanner.feed(&buffer[..count]);
         self.received += count as u64;
         if count == 0 || !self.scanner.errors.is_empty() {

@@ -236,6 +236,11 @@ impl Wants {
     }
 }
 
+/// libgit2's own mistake, or ours.
+pub(super) fn not_first() -> GitError {
+    GitError::Library("it asked for something else than a first fetch".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

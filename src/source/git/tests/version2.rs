@@ -1,14 +1,18 @@
 //! Version 2 of git's protocol: what a server is asked for, what it sends, and what becomes of one that does not keep to it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::model::tree::SourceTree;
-use crate::model::{Classified, Reason};
+use crate::model::{Address, Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
-use crate::source::git::GitTree;
-use crate::source::git::trial::{PASSWORD, Repo, Trial, backend, challenge, knows, serve, serve_old};
+use crate::source::git::trial::{PASSWORD, Repo, Trial, backend, challenge, git, knows, serve, serve_old};
+use crate::source::git::{Door, GitTree};
 
 /// So many commits on `main`, the first of them tagged, and refs that nobody asks for.
 fn repo(commits: usize, refs: usize) -> (Repo, Vec<String>) {
@@ -171,6 +175,86 @@ fn g4_the_list_and_the_pack_are_asked_for_by_the_rules_of_the_first_request() {
     let refused = Trial::new(&server).trusting(&pki).knowing(PASSWORD).run().err().unwrap();
     assert!(!trap.asked().iter().any(shows), "{refused}");
     assert_eq!(server.asked().len(), 2);
+}
+
+/// Runs this with each connection, one after the other: git's own program on the other side. The port.
+fn on_connection(run: impl Fn(TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().flatten().for_each(run));
+    port
+}
+
+fn talks(command: &mut Command, stream: &TcpStream) {
+    let end = || Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
+    assert!(command.stdin(end()).stdout(end()).stderr(Stdio::null()).status().is_ok());
+}
+
+#[test]
+fn gits_daemon_is_talked_to_in_the_version_it_knows() {
+    let (repo, ids) = repo(20, 5);
+    let served = repo.clone();
+    let new = on_connection(move |stream| {
+        let base = format!("--base-path={}", served.path().display());
+        talks(git(served.path()).args(["daemon", "--inetd", "--export-all", &base]), &stream);
+    });
+    // One of old, which reads no further than the host.
+    let served = repo.clone();
+    let old = on_connection(move |mut stream| {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let length = u64::from_str_radix(std::str::from_utf8(&length).unwrap(), 16).unwrap();
+        io::copy(&mut (&stream).take(length - 4), &mut io::sink()).unwrap();
+        talks(git(served.path()).args(["upload-pack", ".git"]), &stream);
+    });
+    let trial = |port: u16, path: &str| {
+        let mut trial = Trial::new(&serve(&repo));
+        trial.options.address = Address::of_git(&format!("git://127.0.0.1:{port}{path}")).unwrap().0;
+        trial.options.door = Door::Daemon;
+        trial
+    };
+    for port in [new, old] {
+        let of = |trial: &Trial| said_of(&trial.run().unwrap()).0.unwrap();
+        assert_eq!(of(&trial(port, "/.git")), ids[19]);
+        assert_eq!(of(&trial(port, "/.git").reference("v1")), ids[0]);
+        assert_eq!(of(&trial(port, "/.git").commit(&ids[9])), ids[9]);
+        let mut deep = trial(port, "/.git");
+        deep.options.history = 0;
+        assert_eq!(of(&deep), ids[19]);
+        let error = trial(port, "/.git").reference("no-such").run().err().unwrap();
+        assert!(error.to_string().contains("no branch, tag or ref"), "{error}");
+    }
+    let error = trial(new, "/nowhere").run().err().unwrap();
+    assert_eq!(error.reason(), Reason::SourceNotFound, "{error}");
+    // Only by version 2.
+    let orphan = repo.git(&["commit-tree", "-m", "in no branch", "HEAD^{tree}"]);
+    assert_eq!(said_of(&trial(new, "/.git").commit(&orphan).run().unwrap()).0, Some(orphan.clone()));
+    assert_eq!(trial(old, "/.git").commit(&orphan).run().err().unwrap().reason(), Reason::RevisionNotFound);
+    let error = trial(new, "/.git").commit(&"1".repeat(40)).run().err().unwrap();
+    assert_eq!(error.reason(), Reason::RevisionNotFound, "{error}");
+}
+
+#[test]
+fn g11_a_connection_that_ends_anywhere_is_an_error() {
+    let (repo, _) = repo(1, 0);
+    for left in [0, 3, 14, 60, 200, 330, 420, 500] {
+        let served = repo.clone();
+        let port = on_connection(move |stream| {
+            let input = Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
+            let base = format!("--base-path={}", served.path().display());
+            let mut command = git(served.path());
+            command.args(["daemon", "--inetd", "--export-all", &base]).stdin(input).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            let _ = io::copy(&mut child.stdout.take().unwrap().take(left), &mut &stream);
+            let _ = stream.shutdown(Shutdown::Both);
+            child.wait().unwrap();
+        });
+        let mut trial = Trial::new(&serve(&repo));
+        trial.options.address = Address::of_git(&format!("git://127.0.0.1:{port}/.git")).unwrap().0;
+        trial.options.door = Door::Daemon;
+        let error = trial.run().err().unwrap();
+        assert_eq!(error.reason(), Reason::SourceUnavailable, "{left}: {error:?}");
+    }
 }
 
 fn packet(text: &str) -> String {
