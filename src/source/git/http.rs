@@ -28,9 +28,6 @@ const PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
 /// What libgit2 expects before a list over http.
 const SERVICE: &[u8] = b"001e# service=git-upload-pack\n0000";
 
-/// Bytes after the end of an answer: its connection serves the next request once they are read.
-const REST: u64 = 64 << 10;
-
 /// What libgit2 reads of an answer.
 pub(super) type Answered = Box<dyn Read + Send>;
 
@@ -157,9 +154,10 @@ impl Http {
     }
 }
 
-/// Reads what there is behind an answer's own end. How that goes is the next request's business.
-fn finish(body: Body) {
-    let _ = io::copy(&mut body.take(REST), &mut io::sink());
+/// Waits for http's end of an answer that is over by git's account: then its connection serves the next request. Whatever comes
+/// instead, that request fails or is made by another.
+fn finish(mut body: Body) {
+    let _ = body.read(&mut [0; 1]);
 }
 
 fn check_type(session: &Session, reply: &Reply, want: &str) -> Result<(), GitError> {

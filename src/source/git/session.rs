@@ -94,15 +94,18 @@ impl Session {
     }
 
     /// What the list of refs says so far, after so many bytes of it.
-    pub fn listed(&self, capabilities: Capabilities, received: u64) -> Result<(), GitError> {
+    pub fn listed(&self, scanner: &Scanner, received: u64) -> Result<(), GitError> {
         let url = || self.0.address.redacted();
-        if capabilities.sha256 {
+        if scanner.capabilities.sha256 {
             return Err(GitError::Unsupported { url: url(), what: SHA256 });
+        }
+        if scanner.unreadable {
+            return Err(GitError::Unsupported { url: url(), what: "the name of a ref that is no UTF-8" });
         }
         if received > GIT_REFS_BYTES {
             return Err(GitError::Limit { url: url(), limit: GIT_REFS, value: GIT_REFS_BYTES });
         }
-        self.state().capabilities = capabilities;
+        self.state().capabilities = scanner.capabilities;
         Ok(())
     }
 

@@ -70,7 +70,7 @@ impl Exchange {
             self.session.heard(&self.scanner);
         }
         if self.listing {
-            self.session.listed(self.scanner.capabilities, self.received)?;
+            self.session.listed(&self.scanner, self.received)?;
         }
         Ok(count)
     }

@@ -81,7 +81,7 @@ impl Conversation {
             return Err(self.ended());
         }
         if listing {
-            self.session.listed(self.scanner.capabilities, self.received)?;
+            self.session.listed(&self.scanner, self.received)?;
         }
         Ok(count)
     }

@@ -142,6 +142,20 @@ fn both_versions_say_the_same() {
 }
 
 #[test]
+fn g11_a_ref_whose_name_is_no_text_is_left_out_or_said() {
+    let (repo, ids) = repo(1, 0);
+    repo.git_in(&["update-ref", "--stdin"], &[b"create refs/tags/\xff ", ids[0].as_bytes(), b"\n"].concat());
+    let (server, old) = (serve(&repo), serve_old(&repo));
+    let mut trial = Trial::new(&server);
+    trial.options.keep_git_dir = true;
+    assert_eq!(said_of(&trial.run().unwrap()).0.as_ref(), Some(&ids[0]));
+    // In version 0 it comes unasked, and libgit2's binding cannot leave it out.
+    let error = Trial::new(&old).run().err().unwrap();
+    assert_eq!(error.reason(), Reason::Unsupported, "{error}");
+    assert!(error.to_string().contains("no UTF-8"), "{error}");
+}
+
+#[test]
 fn g13_what_was_listed_is_what_comes() {
     let (repo, ids) = repo(2, 0);
     let moving = repo.clone();
