@@ -112,7 +112,8 @@ impl Conversation {
                 self.spoken = Some(Spoken::Version0);
             }
             Opening::Version2(offer) => {
-                let list = version2::list(&self.session.clone().asked().clone(), |prefixes| self.list(prefixes))?;
+                let asked = self.session.asked().clone();
+                let list = version2::list(&asked, |prefixes| self.list(prefixes))?;
                 self.before = Box::new(list.into_version0(b"", offer));
                 self.spoken = Some(Spoken::Version2(None));
             }

@@ -319,3 +319,30 @@ fn g11_a_server_that_says_version_2_and_does_otherwise_ends_in_an_error() {
         assert!(trial.left().is_empty());
     }
 }
+
+#[test]
+fn g11_signs_of_life_without_an_end_meet_the_bound_of_the_source() {
+    let id = "1".repeat(40);
+    for sign in ["\x01", "\x02still counting\n"] {
+        let (list, sign) = (packet(&format!("{id} HEAD\n")) + "0000", packet(sign).repeat(100));
+        let offer = ["version 2\n", "ls-refs\n", "fetch\n"].map(packet).concat() + "0000";
+        let server = Server::plain(move |asked, out| {
+            let result = [("Content-Type", "application/x-git-upload-pack-result")];
+            if asked.method == "GET" {
+                return answer(out, 200, &[("Content-Type", "application/x-git-upload-pack-advertisement")], offer.as_bytes());
+            }
+            if asked.body.windows(7).any(|bytes| bytes == b"ls-refs") {
+                return answer(out, 200, &result, list.as_bytes());
+            }
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nConnection: close\r\n\r\n{}", result[0].1, packet("packfile\n"))?;
+            loop {
+                out.write_all(sign.as_bytes())?;
+            }
+        });
+        let mut trial = Trial::new(&server);
+        trial.options.limits.source_bytes = 300_000;
+        let error = trial.run().err().unwrap();
+        assert_eq!(error.reason(), Reason::SourceRefused, "{error}");
+        assert!(error.to_string().contains("--limit-source-bytes"), "{error}");
+    }
+}
