@@ -25,7 +25,7 @@ pub use origin::{BadCredential, Credential, Origin};
 pub use proxy::{BadProxy, ProxySettings};
 pub use reqwest::Method;
 pub use reqwest::header;
-pub use ssh::{BadHosts, BadKey, KnownHosts, SshAgent, SshIdentity, SshKey};
+pub use ssh::{BadHosts, BadKey, KnownHosts, RemoteCommand, SshAgent, SshIdentity, SshKey};
 pub use stream::Stream;
 pub use tls::{Identity, SystemRoots, Trust};
 

@@ -28,6 +28,13 @@ impl Asked {
         self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
+    /// The request as it would have been without this header.
+    pub fn without(&self, name: &str) -> Self {
+        let mut asked = self.clone();
+        asked.headers.retain(|(have, _)| have != name);
+        asked
+    }
+
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }

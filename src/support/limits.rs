@@ -110,6 +110,10 @@ pub const GIT_MODULES_BYTES: u64 = 1 << 20;
 pub const GIT_REFS: Bound = fixed("bytes in the list of refs");
 pub const GIT_REFS_BYTES: u64 = 64 << 20;
 
+/// Commits at which a server cuts a shallow history: as many as there are lines of development side by side where it ends.
+pub const GIT_CUTS: Bound = fixed("commits at which the history is cut");
+pub const GIT_CUTS_MOST: u64 = 1 << 16;
+
 /// Bytes of the window that a decoder keeps of what it gave, or of its dictionary: what zstd itself takes without being asked,
 /// twice what `xz -9` needs. As much memory as an archive was made with is used, not more.
 pub const WINDOW: Bound = fixed("bytes of the window an archive is decompressed with");

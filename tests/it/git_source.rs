@@ -183,16 +183,16 @@ fn a_branch_a_tag_and_a_commit_alone_are_each_what_a_checkout_of_them_is() {
     repository.write("text", "new");
     let new = repository.commit("new");
     let url = server.url(&repository);
-    let check = |number: &str, arguments: &[&str], commit: &str| {
-        let mut wanted = on_disk(&clone(&url, commit));
+    let check_at = |url: &str, number: &str, arguments: &[&str], commit: &str| {
+        let mut wanted = on_disk(&clone(url, commit));
         wanted.remove(&b"a.log"[..]);
-        let (run, made) =
-            ours(Agent::build().args(&["--git", &url]).args(arguments).args(&PLAIN), &format!("git-ref-{number}"), "buildkit");
+        let (run, made) = ours(Agent::build().args(&["--git", url]).args(arguments).args(&PLAIN), &format!("git-ref-{number}"), "buildkit");
         assert_eq!(run.document()["source"]["commit"], commit, "{arguments:?}");
         assert_same(&made, &wanted, &format!("{arguments:?}"));
         let image = Image::in_registry(Registry::shared(), run.digest());
         assert_eq!(image.label("org.opencontainers.image.revision"), Some(commit), "{arguments:?}");
     };
+    let check = |number: &str, arguments: &[&str], commit: &str| check_at(&url, number, arguments, commit);
     // One after the other on one node: none is given the files of the one before.
     check("1", &["--ref", "main"], &new);
     check("2", &["--ref", "feature/x"], &side);
@@ -200,12 +200,20 @@ fn a_branch_a_tag_and_a_commit_alone_are_each_what_a_checkout_of_them_is() {
     check("4", &["--ref", "v1", "--commit", &old], &old);
     check("5", &["--commit", &side], &side);
     check("6", &["--ref", "refs/heads/main"], &new);
-    // No ref leads there by itself: once where the server gives any commit, and once where it does not.
+    // No ref leads there by itself: by version 2 of the protocol, and by version 0 where the server gives any commit and where not.
     repository.git(&["tag", "-d", "light", "v1"]);
-    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "true"]);
     check("7", &["--commit", &old], &old);
-    repository.git(&["config", "uploadpack.allowReachableSHA1InWant", "false"]);
-    check("8", &["--commit", &old], &old);
+    let more = "setenv.add-environment = (\"GIT_PROTOCOL\" => \"version=0\")\n".to_owned();
+    let server = GitServer::start(&GitDemands { more, ..GitDemands::default() });
+    let copy = server.repository("copy");
+    copy.git(&["pull", "-q", &repository.dir.display().to_string(), "main"]);
+    copy.git(&["config", "uploadpack.allowReachableSHA1InWant", "true"]);
+    check_at(&server.url(&copy), "8", &["--commit", &old], &old);
+    copy.git(&["config", "uploadpack.allowReachableSHA1InWant", "false"]);
+    check_at(&server.url(&copy), "9", &["--commit", &old], &old);
+    let apart = copy.git(&["commit-tree", "-m", "in no branch", "HEAD^{tree}"]);
+    let run = Agent::build().args(&["--no-push", "--git", &server.url(&copy), "--commit", apart.trim()]).args(&PLAIN).run();
+    run.failed(22, "RevisionNotFound", "fetch");
 }
 
 #[test]

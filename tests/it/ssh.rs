@@ -220,6 +220,30 @@ fn what_ssh_cannot_have_is_said_by_its_own_reason() {
 }
 
 #[test]
+fn version_2_is_spoken_where_the_host_lets_it_be_asked_for() {
+    promise!(4);
+    let (_files, repository) = repository();
+    let head = repository.git(&["rev-parse", "HEAD"]);
+    // No ref leads to it: version 0 cannot ask for it.
+    let apart = repository.git(&["commit-tree", "-m", "in no branch", "HEAD^{tree}"]);
+    let key = Key::new_in(&keys(), "a", "ed25519", &[]);
+    for more in ["AcceptEnv GIT_PROTOCOL", ""] {
+        let server = SshServer::start(&[&key], more);
+        let (private, known) = (key.private(), server.known());
+        let build = |commit: &str| {
+            let agent = Agent::build().args(&["--no-push", "--git", &server.url(&repository.dir), "--commit", commit.trim()]);
+            agent.secret_dir("--source-secret", SECRET, &[("ssh-privatekey", &private), ("known_hosts", &known)]).run()
+        };
+        assert_eq!(build(&head).ok().document()["source"]["commit"], head.trim());
+        if more.is_empty() {
+            build(&apart).failed(22, "RevisionNotFound", "fetch");
+        } else {
+            assert_eq!(build(&apart).ok().document()["source"]["commit"], apart.trim());
+        }
+    }
+}
+
+#[test]
 fn gits_own_daemon_is_asked_only_where_the_operator_allows_it() {
     promise!(4);
     let (_files, repository) = repository();

@@ -89,14 +89,23 @@ pub struct SshIdentity {
     pub known_hosts: KnownHosts,
 }
 
+/// What a host of ssh is to run.
+#[derive(Clone, Debug)]
+pub struct RemoteCommand {
+    /// As its shell takes it.
+    pub line: Vec<u8>,
+    /// A variable and its value, for the command to have where the host lets clients set it.
+    pub variable: (&'static str, &'static str),
+}
+
 impl BlockingClient {
     /// Runs a command on the host of an `ssh://` URL. `checked`: somebody else than the request chose the host.
-    pub fn ssh(&self, url: &Url, identity: &SshIdentity, command: Vec<u8>, checked: bool) -> Result<Stream, NetError> {
+    pub fn ssh(&self, url: &Url, identity: &SshIdentity, remote: RemoteCommand, checked: bool) -> Result<Stream, NetError> {
         let place = Place::of(url, 22, checked);
         let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
         let user = if user.is_empty() { USUAL_USER.to_owned() } else { user };
         let timeouts = self.timeouts();
-        let opened = self.wait(open(place.clone(), identity.clone(), user, command, timeouts))?;
+        let opened = self.wait(open(place.clone(), identity.clone(), user, remote, timeouts))?;
         let (wire, said) = opened;
         Ok(self.stream(Box::new(wire), said, place.shown()))
     }
@@ -106,7 +115,7 @@ async fn open(
     place: Place,
     identity: SshIdentity,
     user: String,
-    command: Vec<u8>,
+    remote: RemoteCommand,
     timeouts: Timeouts,
 ) -> Result<(DuplexStream, Said), NetError> {
     let host = place.shown();
@@ -122,7 +131,10 @@ async fn open(
         let mut session = client::connect_stream(config, stream, judge).await.map_err(lost)?;
         authenticate(&mut session, &host, &user, &identity).await?;
         let channel = session.channel_open_session().await.map_err(lost)?;
-        channel.exec(true, command).await.map_err(lost)?;
+        let (name, value) = remote.variable;
+        // Most hosts let no client set most variables: whether it is set shows in what the command says.
+        channel.set_env(false, name, value).await.map_err(lost)?;
+        channel.exec(true, remote.line).await.map_err(lost)?;
         Ok((session, channel))
     };
     let (session, channel) = timeout(after, talk).await.map_err(|_| NetError::Timeout { host, wait: Wait::FirstByte, after })??;

@@ -79,7 +79,7 @@ pub fn fetch(options: &Options, net: &BlockingClient, progress: &mut dyn FnMut(S
     ffi::set_up().map_err(library)?;
     // A ref may move between being listed and being fetched: then everything is asked once more, from the start.
     for _ in 0..2 {
-        if let Some(fetched) = Attempt::new(options, net)?.run(&wanted, progress)? {
+        if let Some(fetched) = Attempt::new(options, net, &wanted)?.run(&wanted, progress)? {
             return Ok(fetched);
         }
     }
@@ -97,8 +97,9 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(options: &'a Options, net: &'a BlockingClient) -> Result<Self, GitError> {
-        let session = Session::new(net.clone(), options.address.clone(), options.door.clone(), options.foreign);
+    fn new(options: &'a Options, net: &'a BlockingClient, wanted: &Wanted) -> Result<Self, GitError> {
+        let asked = resolve::asked(wanted, options.keep_git_dir);
+        let session = Session::new(net.clone(), options.address.clone(), options.door.clone(), options.foreign, asked);
         let path = options.workspace.join(format!("git-{:016x}", backoff::random()));
         let scratch = ScratchDir::create(path).map_err(|cause| workspace_failed(&options.workspace, cause))?;
         Ok(Self { options, net, session, scratch })
@@ -170,7 +171,7 @@ impl<'a> Attempt<'a> {
             Ok(()) => Ok((Some((plan, heads)), received)),
             Err(error) => match (stopped, self.session.said()) {
                 (Some(reason), _) => Err(reason),
-                (None, Some(said)) if said.contains("not our ref") => match plan.way {
+                (None, Some(said)) if is_not_given(&said) => match plan.way {
                     Way::Ref(_) => Ok((None, received)),
                     Way::Id | Way::Everything => Err(self.unreachable(plan.id)),
                 },
@@ -266,6 +267,11 @@ impl<'a> Attempt<'a> {
         }
         GitError::Broken { url: url(), problem, said: self.session.said() }
     }
+}
+
+/// Whether the server does not give what was wanted: git's words for it, and JGit's.
+fn is_not_given(said: &str) -> bool {
+    said.contains("not our ref") || (said.contains("want ") && said.contains(" not valid"))
 }
 
 /// Whether this pod's own disk is full: libgit2 says it in text alone, in strerror's words behind an error of the system. A

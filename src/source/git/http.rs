@@ -1,16 +1,19 @@
-//! One fetch's requests to a host over http (gitprotocol-http(5), protocol version 0).
+//! One fetch's requests to a host over http (gitprotocol-http(5)): in protocol version 2 where the host speaks it, else in version 0,
+//! which is all that libgit2 knows.
 //!
 //! Redirects are followed for the first request alone, as git does; where it ends up is where the others go, and a credential
 //! never goes along to another origin.
 
-use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, Cursor, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
 use super::GitError;
+use super::answer::Answer;
 use super::remote::readable;
 use super::session::Session;
+use super::version2::{self, List, Offer, Opening, Wants};
 use crate::net::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use crate::net::{Body, Credential, RedactedUrl, Reply, Request};
 
@@ -19,6 +22,26 @@ const AGENT: &str = concat!("git/2.0 (podwright ", env!("CARGO_PKG_VERSION"), ")
 
 const QUERY: &str = "service=git-upload-pack";
 
+/// How the version is asked for (gitprotocol-v2(5), "HTTP Transport"); hosts that do not know it speak version 0.
+const PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
+
+/// What libgit2 expects before a list over http.
+const SERVICE: &[u8] = b"001e# service=git-upload-pack\n0000";
+
+/// What libgit2 reads of an answer.
+pub(super) type Answered = Box<dyn Read + Send>;
+
+/// The answer to a fetch in version 2: libgit2 reads it in two steps when it is shallow, as two answers of version 0.
+#[derive(Clone)]
+struct Fetching(Arc<Mutex<(Answer, Body)>>);
+
+impl Read for Fetching {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (answer, body) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.read(body, buffer)
+    }
+}
+
 /// What is learnt on the way.
 #[derive(Default)]
 struct State {
@@ -26,6 +49,10 @@ struct State {
     base: Option<(Url, bool)>,
     /// The origin asked for the credential, so it is shown from now on.
     offered: bool,
+    /// Version 2 is spoken.
+    version2: bool,
+    /// What the first step of a shallow fetch asked for and left to the second.
+    begun: Option<(Wants, Fetching)>,
 }
 
 /// The requests of one session.
@@ -44,28 +71,62 @@ impl Http {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `GET info/refs`: the only request whose redirects are followed.
-    pub fn list(&self, session: &Session) -> Result<Body, GitError> {
+    /// `GET info/refs`, the only request whose redirects are followed; in version 2 the list itself is asked for afterwards.
+    pub fn list(&self, session: &Session) -> Result<Answered, GitError> {
         let mut url = session.address().url().clone();
         url.set_path(&format!("{}/info/refs", url.path().trim_end_matches('/')));
         url.set_query(Some(QUERY));
-        let request = Request { headers: headers(AGENT, &[(ACCEPT, "*/*")]), checked: session.is_checked(), ..Request::get(url) };
-        let reply = self.ask(session, &request)?;
+        let headers = headers(AGENT, &[(ACCEPT, "*/*"), (PROTOCOL, version2::ASKED)]);
+        let request = Request { headers, checked: session.is_checked(), ..Request::get(url) };
+        let mut reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-advertisement")?;
         let base = base_of(&reply.url).ok_or_else(|| GitError::NotGit {
             url: RedactedUrl::new(reply.url.clone()),
             got: "a redirect to a place that is no repository".to_owned(),
         })?;
         self.state().base = Some((base, reply.foreign));
-        Ok(reply.body)
+        match version2::open(&mut reply.body).map_err(|error| session.read_error(error))? {
+            Opening::Other(begin) => Ok(Box::new(Cursor::new(begin).chain(reply.body))),
+            Opening::Version2(offer) => {
+                finish(reply.body);
+                self.state().version2 = true;
+                self.list_refs(session, offer)
+            }
+        }
+    }
+
+    fn list_refs(&self, session: &Session, offer: Offer) -> Result<Answered, GitError> {
+        let list = version2::list(session.asked(), |prefixes| {
+            let mut body = self.post(session, version2::ls_refs(prefixes), &[(PROTOCOL, version2::ASKED)])?;
+            let list = List::read(&mut body, prefixes).map_err(|error| session.read_error(error))?;
+            finish(body);
+            Ok(list)
+        })?;
+        Ok(Box::new(list.into_version0(SERVICE, offer)))
+    }
+
+    /// What libgit2 asks for in version 0.
+    pub fn upload_pack(&self, session: &Session, request: Vec<u8>) -> Result<Answered, GitError> {
+        if !self.state().version2 {
+            return Ok(Box::new(self.post(session, request, &[])?));
+        }
+        let (wants, done) = Wants::parse(&request).ok_or_else(version2::not_first)?;
+        let begun = self.state().begun.take();
+        if let Some((_, fetching)) = begun.filter(|(first, _)| done && *first == wants) {
+            return Ok(Box::new(fetching));
+        }
+        let body = self.post(session, wants.command(), &[(PROTOCOL, version2::ASKED)])?;
+        let fetching = Fetching(Arc::new(Mutex::new((Answer::new(wants.deepens()), body))));
+        self.state().begun = (!done).then(|| (wants, fetching.clone()));
+        Ok(Box::new(fetching))
     }
 
     /// `POST git-upload-pack`, to where the list came from.
-    pub fn upload_pack(&self, session: &Session, body: Vec<u8>) -> Result<Body, GitError> {
+    fn post(&self, session: &Session, body: Vec<u8>, more: &[(HeaderName, &'static str)]) -> Result<Body, GitError> {
         let (mut url, foreign) = self.state().base.clone().unwrap_or_else(|| (session.address().url().clone(), false));
         url.set_path(&format!("{}/git-upload-pack", url.path().trim_end_matches('/')));
-        let headers =
-            headers(AGENT, &[(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")]);
+        let usual = [(CONTENT_TYPE, "application/x-git-upload-pack-request"), (ACCEPT, "application/x-git-upload-pack-result")];
+        let headers = headers(AGENT, &[&usual, more].concat());
         let request = Request { headers, foreign, checked: session.is_checked(), ..Request::post(url, body.into()) };
         let reply = self.ask(session, &request)?;
         check_type(session, &reply, "application/x-git-upload-pack-result")?;
@@ -91,6 +152,12 @@ impl Http {
             self.state().offered = true;
         }
     }
+}
+
+/// Waits for http's end of an answer that is over by git's account: then its connection serves the next request. Whatever comes
+/// instead, that request fails or is made by another.
+fn finish(mut body: Body) {
+    let _ = body.read(&mut [0; 1]);
 }
 
 fn check_type(session: &Session, reply: &Reply, want: &str) -> Result<(), GitError> {

@@ -3,6 +3,7 @@
 //! There is no worktree, no child process, no git configuration and no hook: what a hostile repository attacks is not there.
 //! libgit2 negotiates and indexes; every byte of the network goes through `net`. What comes out is what `git clone` gives.
 
+mod answer;
 mod attributes;
 mod checkout;
 mod commit;
@@ -20,6 +21,7 @@ mod modules;
 mod names;
 mod objects;
 mod pattern;
+mod pkt;
 mod remote;
 mod resolve;
 mod session;
@@ -28,6 +30,7 @@ mod transport;
 mod transport_http;
 mod transport_stream;
 mod tree;
+mod version2;
 mod walk;
 
 pub use credentials::token_credential;

@@ -38,6 +38,8 @@ pub(super) struct Scanner {
     off: bool,
     /// The list of refs is over.
     pub listed: bool,
+    /// The list has a name that is no UTF-8: git2 would panic over it (`RemoteHead::name`).
+    pub unreadable: bool,
     pub capabilities: Capabilities,
     pub errors: Vec<u8>,
     pub progress: Vec<u8>,
@@ -113,6 +115,7 @@ impl Scanner {
             return;
         }
         let line = std::mem::take(&mut self.kept);
+        self.unreadable |= !self.listed && std::str::from_utf8(&line).is_err();
         if let Some(text) = line.strip_prefix(b"ERR ") {
             append(&mut self.errors, text);
         } else if let Some(nul) = line.iter().position(|b| *b == 0).filter(|_| !self.capabilities.known) {

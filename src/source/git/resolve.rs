@@ -21,6 +21,27 @@ pub(super) struct Wanted {
     pub commit: Option<Oid>,
 }
 
+/// The refs that a fetch has to know of: what a server that can leave out the others is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// How their names begin. There are none for a commit alone: it is asked for by its id.
+    pub prefixes: Vec<String>,
+    /// One of them must be there.
+    pub named: bool,
+}
+
+/// `tags`: those are wanted whatever the request names.
+pub(super) fn asked(wanted: &Wanted, tags: bool) -> Asked {
+    let named = wanted.reference.is_some() || wanted.commit.is_none();
+    let name = wanted.reference.as_ref().map_or("HEAD", GitRef::as_str);
+    // With HEAD there is nearly always an answer that tells a repository without this name from one without anything.
+    let meant = [name, "HEAD"].into_iter().flat_map(candidates).filter(|_| named);
+    let mut prefixes: Vec<String> = meant.chain(tags.then(|| "refs/tags/".to_owned())).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    Asked { prefixes, named }
+}
+
 /// How to get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -65,12 +86,16 @@ pub(super) fn plan(heads: &[Head], wanted: &Wanted, capabilities: Capabilities) 
 }
 
 /// As `git clone --branch`: a branch before a tag; then git's own rule for what stands below `refs/`.
-fn named(heads: &[Head], name: &str) -> Result<Plan, Missing> {
-    let candidates = match name {
+fn candidates(name: &str) -> Vec<String> {
+    match name {
         "HEAD" => vec!["HEAD".to_owned()],
         _ if name.starts_with("refs/") => vec![name.to_owned()],
         _ => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}"), format!("refs/{name}")],
-    };
+    }
+}
+
+fn named(heads: &[Head], name: &str) -> Result<Plan, Missing> {
+    let candidates = candidates(name);
     let real = |name: &String| heads.iter().find(|head| head.name == *name && !name.ends_with("^{}"));
     let found: Vec<&Head> = candidates.iter().filter_map(real).collect();
     let Some(head) = found.first() else { return Err(missing(heads, name)) };
@@ -156,6 +181,26 @@ mod tests {
         }
         for name in ["v2", "refs/heads/v1", "7/head"] {
             assert!(ask(Some(name), None, Capabilities::default()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_meant_is_asked_for() {
+        let asks = |name: Option<&str>, commit: Option<u8>, tags| {
+            let wanted = Wanted { reference: name.map(|name| GitRef::parse(name).unwrap()), commit: commit.map(oid) };
+            let asked = asked(&wanted, tags);
+            (asked.prefixes.join(" "), asked.named)
+        };
+        let table = [
+            (None, None, false, "HEAD", true),
+            (Some("HEAD"), None, true, "HEAD refs/tags/", true),
+            (Some("v1"), Some(6), false, "HEAD refs/heads/v1 refs/tags/v1 refs/v1", true),
+            (Some("refs/pull/7/head"), None, false, "HEAD refs/pull/7/head", true),
+            (None, Some(3), false, "", false),
+            (None, Some(3), true, "refs/tags/", false),
+        ];
+        for (name, commit, tags, want, named) in table {
+            assert_eq!(asks(name, commit, tags), (want.to_owned(), named), "{name:?}");
         }
     }
 

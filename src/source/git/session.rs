@@ -1,13 +1,18 @@
 //! One fetch's conversation with a host: the way to it, and what went wrong. libgit2 knows errors only as text, so what really
 //! happened is kept here and taken from here.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GitError;
+use super::pkt::Fault;
 use super::remote::{Capabilities, Scanner};
+use super::resolve::Asked;
 use crate::model::Address;
 use crate::net::{BlockingClient, Credential, NetError, SshIdentity};
 use crate::support::limits::{GIT_REFS, GIT_REFS_BYTES};
+
+const SHA256: &str = "SHA-256 object names";
 
 /// How a repository's host is talked to, and who this pod is there.
 #[derive(Clone, Debug)]
@@ -28,6 +33,7 @@ struct Inner {
     address: Address,
     door: Door,
     checked: bool,
+    asked: Asked,
     state: Mutex<State>,
 }
 
@@ -41,8 +47,8 @@ struct State {
 
 impl Session {
     /// `checked`: a repository chose the address, so what only this node can see is refused.
-    pub fn new(net: BlockingClient, address: Address, door: Door, checked: bool) -> Self {
-        Self(Arc::new(Inner { net, address, door, checked, state: Mutex::default() }))
+    pub fn new(net: BlockingClient, address: Address, door: Door, checked: bool, asked: Asked) -> Self {
+        Self(Arc::new(Inner { net, address, door, checked, asked, state: Mutex::default() }))
     }
 
     pub fn net(&self) -> &BlockingClient {
@@ -59,6 +65,11 @@ impl Session {
 
     pub fn door(&self) -> &Door {
         &self.0.door
+    }
+
+    /// The refs that this fetch has to know of.
+    pub fn asked(&self) -> &Asked {
+        &self.0.asked
     }
 
     pub fn capabilities(&self) -> Capabilities {
@@ -83,15 +94,18 @@ impl Session {
     }
 
     /// What the list of refs says so far, after so many bytes of it.
-    pub fn listed(&self, capabilities: Capabilities, received: u64) -> Result<(), GitError> {
+    pub fn listed(&self, scanner: &Scanner, received: u64) -> Result<(), GitError> {
         let url = || self.0.address.redacted();
-        if capabilities.sha256 {
-            return Err(GitError::Unsupported { url: url(), what: "SHA-256 object names" });
+        if scanner.capabilities.sha256 {
+            return Err(GitError::Unsupported { url: url(), what: SHA256 });
+        }
+        if scanner.unreadable {
+            return Err(GitError::Unsupported { url: url(), what: "the name of a ref that is no UTF-8" });
         }
         if received > GIT_REFS_BYTES {
             return Err(GitError::Limit { url: url(), limit: GIT_REFS, value: GIT_REFS_BYTES });
         }
-        self.state().capabilities = capabilities;
+        self.state().capabilities = scanner.capabilities;
         Ok(())
     }
 
@@ -107,6 +121,16 @@ impl Session {
         match cause {
             NetError::Cancelled => GitError::Cancelled,
             cause => GitError::Net { url: self.0.address.redacted(), said: self.said(), cause },
+        }
+    }
+    /// What reading from the other side ended with: an error of the network, or what is wrong with what came.
+    pub fn read_error(&self, error: io::Error) -> GitError {
+        let url = self.0.address.redacted();
+        match error.downcast::<Fault>() {
+            Ok(Fault::Over(limit, value)) => GitError::Limit { url, limit, value },
+            Ok(Fault::Sha256) => GitError::Unsupported { url, what: SHA256 },
+            Ok(fault) => GitError::Broken { url, problem: fault.to_string(), said: self.said() },
+            Err(error) => self.net_error(NetError::of_io(error)),
         }
     }
 }

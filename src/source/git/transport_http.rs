@@ -1,6 +1,6 @@
-//! libgit2's smart subtransport over `net`: gitprotocol-http(5), the fetching half, protocol version 0.
+//! libgit2's smart subtransport over `net`: gitprotocol-http(5), the fetching half.
 //!
-//! It only turns libgit2's reads and writes into the two requests of a session's `Http`, which knows the rest.
+//! It only turns libgit2's reads and writes into the requests of a session's `Http`, which knows the rest.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use git2::Error;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use super::GitError;
-use super::http::Http;
+use super::http::{Answered, Http};
 use super::remote::Scanner;
 use super::session::Session;
-use crate::net::{Body, NetError};
 
 /// Bytes of one request: libgit2 asks in small steps.
 const REQUEST_BYTES: usize = 64 << 20;
@@ -44,7 +43,7 @@ struct Exchange {
     http: Arc<Http>,
     listing: bool,
     request: Vec<u8>,
-    body: Option<Body>,
+    answered: Option<Answered>,
     received: u64,
     scanner: Scanner,
 }
@@ -52,23 +51,26 @@ struct Exchange {
 impl Exchange {
     fn new(transport: &HttpTransport, listing: bool) -> Self {
         let (session, http) = (transport.session.clone(), Arc::clone(&transport.http));
-        Self { session, http, listing, request: Vec::new(), body: None, received: 0, scanner: Scanner::default() }
+        Self { session, http, listing, request: Vec::new(), answered: None, received: 0, scanner: Scanner::default() }
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
-        let body = match &mut self.body {
-            Some(body) => body,
-            None if self.listing => self.body.insert(self.http.list(&self.session)?),
-            None => self.body.insert(self.http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
+        let answered = match &mut self.answered {
+            Some(answered) => answered,
+            None if self.listing => self.answered.insert(self.http.list(&self.session)?),
+            None => self.answered.insert(self.http.upload_pack(&self.session, std::mem::take(&mut self.request))?),
         };
-        let count = body.read(buffer).map_err(|error| self.session.net_error(NetError::of_io(error)))?;
+        let count = answered.read(buffer).map_err(|error| {
+            self.session.heard(&self.scanner);
+            self.session.read_error(error)
+        })?;
         self.scanner.feed(&buffer[..count]);
         self.received += count as u64;
         if count == 0 || !self.scanner.errors.is_empty() {
             self.session.heard(&self.scanner);
         }
         if self.listing {
-            self.session.listed(self.scanner.capabilities, self.received)?;
+            self.session.listed(&self.scanner, self.received)?;
         }
         Ok(count)
     }

@@ -1,18 +1,24 @@
 //! libgit2's smart subtransport over one connection, both ways: git-upload-pack as ssh and git's daemon run it
-//! (gitprotocol-pack(5), "GIT TRANSPORT" and "SSH TRANSPORT"), protocol version 0.
+//! (gitprotocol-pack(5), "GIT TRANSPORT" and "SSH TRANSPORT"), in protocol version 2 where the other side speaks it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Cursor, Read, Write};
 
 use git2::Error;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use super::GitError;
+use super::answer::Answer;
+use super::pkt::{FLUSH, Fault};
 use super::remote::{Scanner, readable};
 use super::session::{Door, Session};
-use crate::net::{NetError, RedactedUrl, Stream};
+use super::version2::{self, List, Opening, Wants};
+use crate::net::{NetError, RedactedUrl, RemoteCommand, Stream};
 
 /// The port of git's daemon (git-daemon(1)).
 const DAEMON_PORT: u16 = 9418;
+
+/// Bytes that are read from the connection at once.
+const AT_ONCE: usize = 64 << 10;
 
 /// One connection for the list of refs and all that follows.
 pub(super) struct StreamTransport(pub Session);
@@ -31,30 +37,40 @@ impl SmartSubtransport for StreamTransport {
     }
 }
 
+/// What is spoken on the connection, once the other side has begun.
+enum Spoken {
+    /// By libgit2 itself.
+    Version0,
+    /// With the answer to libgit2's request, once that is made.
+    Version2(Option<Answer>),
+}
+
 /// What is said on the connection, once there is one.
 struct Conversation {
     session: Session,
-    stream: Option<Stream>,
+    stream: Option<BufReader<Stream>>,
+    spoken: Option<Spoken>,
+    /// What libgit2 reads before anything else: what was read to know the version, or the list.
+    before: Box<dyn Read + Send>,
     received: u64,
     scanner: Scanner,
 }
 
 impl Conversation {
     fn new(session: Session) -> Self {
-        Self { session, stream: None, received: 0, scanner: Scanner::default() }
+        Self { session, stream: None, spoken: None, before: Box::new(io::empty()), received: 0, scanner: Scanner::default() }
     }
 
-    fn stream(&mut self) -> Result<&mut Stream, GitError> {
+    fn stream(&mut self) -> Result<&mut BufReader<Stream>, GitError> {
         let stream = match self.stream.take() {
             Some(stream) => stream,
-            None => open(&self.session)?,
+            None => BufReader::with_capacity(AT_ONCE, open(&self.session)?),
         };
         Ok(self.stream.insert(stream))
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
-        let read = self.stream()?.read(buffer);
-        let count = read.map_err(|error| self.session.net_error(NetError::of_io(error)))?;
+        let count = self.next(buffer)?;
         let listing = !self.scanner.listed;
         self.scanner.feed(&buffer[..count]);
         self.received += count as u64;
@@ -65,14 +81,62 @@ impl Conversation {
             return Err(self.ended());
         }
         if listing {
-            self.session.listed(self.scanner.capabilities, self.received)?;
+            self.session.listed(&self.scanner, self.received)?;
         }
         Ok(count)
     }
 
+    /// The next bytes of version 0.
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, GitError> {
+        if self.spoken.is_none() {
+            self.begin()?;
+        }
+        let count = self.before.read(buffer).map_err(|error| self.read_error(error))?;
+        if count > 0 {
+            return Ok(count);
+        }
+        self.stream()?;
+        let read = match (&mut self.stream, &mut self.spoken) {
+            (Some(stream), Some(Spoken::Version2(Some(answer)))) => answer.read(stream, buffer),
+            (Some(stream), _) => stream.read(buffer),
+            (None, _) => Ok(0),
+        };
+        read.map_err(|error| self.read_error(error))
+    }
+
+    fn begin(&mut self) -> Result<(), GitError> {
+        let opening = version2::open(self.stream()?).map_err(|error| self.read_error(error))?;
+        match opening {
+            Opening::Other(begin) => {
+                self.before = Box::new(Cursor::new(begin));
+                self.spoken = Some(Spoken::Version0);
+            }
+            Opening::Version2(offer) => {
+                let asked = self.session.asked().clone();
+                let list = version2::list(&asked, |prefixes| self.list(prefixes))?;
+                self.before = Box::new(list.into_version0(b"", offer));
+                self.spoken = Some(Spoken::Version2(None));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, prefixes: &[String]) -> Result<List, GitError> {
+        self.say(&version2::ls_refs(prefixes))?;
+        List::read(self.stream()?, prefixes).map_err(|error| self.read_error(error))
+    }
+
+    fn read_error(&self, error: io::Error) -> GitError {
+        if let Some(Fault::Ended) = error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            return self.ended();
+        }
+        self.session.heard(&self.scanner);
+        self.session.read_error(error)
+    }
+
     /// The other side went away: what it said last is all there is to know.
     fn ended(&self) -> GitError {
-        let beside = self.stream.as_ref().and_then(|stream| readable(&stream.said()));
+        let beside = self.stream.as_ref().and_then(|stream| readable(&stream.get_ref().said()));
         let url = self.session.address().redacted();
         let said = beside.or_else(|| self.scanner.said());
         let refused = if self.received == 0 { refusal(&url, said.as_deref()) } else { None };
@@ -80,8 +144,25 @@ impl Conversation {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<usize, GitError> {
-        let sent = self.stream()?.write(bytes);
-        sent.map_err(|error| self.session.net_error(NetError::of_io(error)))
+        let Some(Spoken::Version2(answer)) = &mut self.spoken else { return self.say(bytes) };
+        // A flush ends the conversation in either version.
+        if bytes == FLUSH {
+            return self.say(bytes);
+        }
+        // The second step of a shallow fetch says no more: version 2 was told all of it at once.
+        if answer.is_some() && bytes == b"0009done\n" {
+            return Ok(bytes.len());
+        }
+        let (wants, _) = Wants::parse(bytes).ok_or_else(version2::not_first)?;
+        *answer = Some(Answer::new(wants.deepens()));
+        self.say(&wants.command())?;
+        Ok(bytes.len())
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<usize, GitError> {
+        let sent = self.stream()?.get_mut().write_all(bytes);
+        sent.map_err(|error| self.session.net_error(NetError::of_io(error)))?;
+        Ok(bytes.len())
     }
 
     fn failed(&self, error: GitError) -> io::Error {
@@ -95,7 +176,10 @@ fn open(session: &Session) -> Result<Stream, GitError> {
     let (address, net) = (session.address(), session.net());
     let failed = |cause: NetError| session.net_error(cause);
     match session.door() {
-        Door::Ssh(identity) => net.ssh(address.url(), identity, command(&address.path()), session.is_checked()).map_err(failed),
+        Door::Ssh(identity) => {
+            let remote = RemoteCommand { line: command(&address.path()), variable: ("GIT_PROTOCOL", version2::ASKED) };
+            net.ssh(address.url(), identity, remote, session.is_checked()).map_err(failed)
+        }
         Door::Daemon => {
             let mut stream = net.tcp(address.url(), DAEMON_PORT, session.is_checked()).map_err(failed)?;
             let greeting = greeting(&address.path(), address.url().host_str().unwrap_or_default());
@@ -120,9 +204,9 @@ fn command(path: &[u8]) -> Vec<u8> {
     command
 }
 
-/// The first packet to git's daemon (gitprotocol-pack(5), "Git Transport").
+/// The first packet to git's daemon (gitprotocol-pack(5), "Git Transport"). A daemon of old reads no further than the host.
 fn greeting(path: &[u8], host: &str) -> Vec<u8> {
-    let request = [b"git-upload-pack ", path, b"\0host=", host.as_bytes(), b"\0"].concat();
+    let request = [b"git-upload-pack ", path, b"\0host=", host.as_bytes(), b"\0\0", version2::ASKED.as_bytes(), b"\0"].concat();
     [format!("{:04x}", request.len() + 4).as_bytes(), &request].concat()
 }
 
@@ -151,7 +235,7 @@ impl Write for Conversation {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.stream {
-            Some(stream) => stream.flush(),
+            Some(stream) => stream.get_mut().flush(),
             None => Ok(()),
         }
     }
@@ -174,6 +258,6 @@ mod tests {
 
     #[test]
     fn the_daemon_is_greeted_as_git_does() {
-        assert_eq!(greeting(b"/project.git", "myserver.com"), b"0033git-upload-pack /project.git\0host=myserver.com\0");
+        assert_eq!(greeting(b"/project.git", "myserver.com"), b"003egit-upload-pack /project.git\0host=myserver.com\0\0version=2\0");
     }
 }

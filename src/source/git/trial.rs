@@ -110,7 +110,7 @@ pub fn backend(repo: &Repo, asked: &Asked, out: &mut dyn Write) -> io::Result<()
         .env("QUERY_STRING", asked.query())
         .env("REQUEST_METHOD", &asked.method)
         .env("CONTENT_TYPE", asked.header("content-type").unwrap_or_default())
-        .env("GIT_PROTOCOL", asked.header("git-protocol").unwrap_or_default())
+        .env("HTTP_GIT_PROTOCOL", asked.header("git-protocol").unwrap_or_default())
         .env("CONTENT_LENGTH", asked.body.len().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -173,6 +173,12 @@ pub fn serve(repo: &Repo) -> Server {
     Server::plain(move |asked, out| backend(&repo, asked, out))
 }
 
+/// Serves it as a server of old does, or one behind a proxy that drops what it does not know: in version 0.
+pub fn serve_old(repo: &Repo) -> Server {
+    let repo = repo.clone();
+    Server::plain(move |asked, out| backend(&repo, &asked.without("git-protocol"), out))
+}
+
 /// Serves it over TLS to whoever knows the password.
 pub fn serve_private(pki: &Pki, repo: &Repo) -> Server {
     let repo = repo.clone();
@@ -203,6 +209,7 @@ pub fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A fetch with everything a test may want to change.
+#[derive(Clone)]
 pub struct Trial {
     pub options: Options,
     pub trust: Vec<Vec<u8>>,

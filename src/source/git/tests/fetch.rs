@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reason};
 use crate::net::trial::Server;
-use crate::source::git::trial::{Repo, Trial, backend, noise, serve};
+use crate::source::git::trial::{Repo, Trial, backend, noise, serve, serve_old};
 use crate::source::git::{GitError, GitTree};
 
 fn commit_of(tree: &GitTree) -> (String, Option<String>) {
@@ -69,7 +69,7 @@ fn every_kind_of_name_gives_its_commit() {
 #[test]
 fn a_commit_is_found_by_its_id_alone() {
     let (repo, commits) = history();
-    let server = serve(&repo);
+    let server = serve_old(&repo);
     repo.git(&["update-ref", "refs/heads/gone", &commits[2]]);
     let orphan = repo.git(&["commit-tree", "-m", "in no branch", "HEAD^{tree}"]);
     // Pointed at by a ref; below one, with nothing but the whole history to find it; below none.
@@ -111,7 +111,7 @@ fn moving(repo: &Repo, times: usize) -> (Server, Arc<AtomicUsize>) {
             let commit = repo.git(&["commit-tree", "-m", &format!("rewritten {:?}", std::time::Instant::now()), "HEAD^{tree}"]);
             repo.git(&["update-ref", "refs/heads/main", &commit]);
         }
-        backend(&repo, asked, out)
+        backend(&repo, &asked.without("git-protocol"), out)
     });
     (server, count)
 }

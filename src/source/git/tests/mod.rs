@@ -9,3 +9,4 @@ mod lfs;
 mod lfs_hostile;
 mod transport;
 mod tree;
+mod version2;
