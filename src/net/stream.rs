@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,16 +22,33 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// What the other side says for people, beside the stream.
+/// What the other side says beside the stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Said(Arc<Mutex<Words>>);
+
+#[derive(Debug, Default)]
+struct Words {
+    /// For people.
+    text: Vec<u8>,
+    /// What a command ended with.
+    status: Option<u32>,
+}
 
 impl Said {
     pub fn append(&self, text: &[u8]) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = self.words();
+        let said = &mut words.text;
         said.extend_from_slice(text);
         let over = said.len().saturating_sub(MOST_SAID);
         said.drain(..over);
+    }
+
+    pub fn ended(&self, status: u32) {
+        self.words().status = Some(status);
+    }
+
+    fn words(&self) -> MutexGuard<'_, Words> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,7 +65,12 @@ pub struct Stream {
 impl Stream {
     /// What the other side said for people so far: the last 2 KiB of it.
     pub fn said(&self) -> Vec<u8> {
-        self.said.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said.words().text.clone()
+    }
+
+    /// What the command on the other side ended with; known once the stream is at its end, and where the server told it.
+    pub fn status(&self) -> Option<u32> {
+        self.said.words().status
     }
 
     fn wait<T>(&mut self, work: impl AsyncFnOnce(&mut Box<dyn Wire>) -> io::Result<T>) -> Result<T, NetError> {

@@ -131,6 +131,7 @@ impl Run<'_> {
             submodules: self.wanted.submodules,
             lfs: self.wanted.lfs,
             plain_http: self.settings.policy.plain_http,
+            redactor: Arc::clone(&self.services.redactor),
             foreign: false,
             door: access.door(address, secret, self.settings, &self.services.redactor)?,
             workspace: self.workspace.to_owned(),

@@ -270,6 +270,7 @@ async fn pump(session: Handle<Judge>, channel: Channel<client::Msg>, pipe: Duple
             match message {
                 ChannelMsg::Data { data } if to_us.write_all(&data).await.is_err() => return,
                 ChannelMsg::ExtendedData { data, .. } => said.append(&data),
+                ChannelMsg::ExitStatus { exit_status } => said.ended(exit_status),
                 ChannelMsg::Failure => said.append(b"the server does not run this command"),
                 _ => {}
             }

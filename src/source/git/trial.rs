@@ -227,6 +227,7 @@ impl Trial {
             limits: Limits::default(),
             lfs: Lfs::default(),
             plain_http: true,
+            redactor: Arc::default(),
         };
         Self { options, trust: Vec::new(), cancel: CancellationToken::new(), workspace }
     }

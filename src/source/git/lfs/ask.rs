@@ -54,13 +54,13 @@ impl<'a> Asker<'a> {
         let mut url = endpoint.batch.clone();
         for _ in 0..=MOST_HOPS {
             let headers = headers(AGENT, &[(ACCEPT, JSON), (CONTENT_TYPE, JSON)]);
-            let request =
-                Request { headers, follow: false, foreign: endpoint.foreign, ..Request::post(url.clone(), question.to_vec().into()) };
+            let (bound, foreign) = (endpoint.bound.clone(), endpoint.foreign);
+            let request = Request { headers, bound, follow: false, foreign, ..Request::post(url.clone(), question.to_vec().into()) };
             let (reply, shown) = self.ask(&request, true)?;
+            let shown = shown || !endpoint.bound.is_empty();
             match reply.status.as_u16() {
                 200 => return Self::body(reply),
                 301 | 302 | 307 | 308 => url = onward(&url, &reply)?,
-                401 | 403 | 404 if endpoint.guessed => return Err(LfsError::Ssh.into()),
                 _ => return Err(refusal(reply, shown).into()),
             }
         }
@@ -129,7 +129,7 @@ pub(super) fn body_error(url: &RedactedUrl, error: io::Error) -> GitError {
     net_error(url.clone(), NetError::of_io(error))
 }
 
-fn net_error(url: RedactedUrl, cause: NetError) -> GitError {
+pub(super) fn net_error(url: RedactedUrl, cause: NetError) -> GitError {
     match cause {
         NetError::Cancelled => GitError::Cancelled,
         cause => LfsError::Net { url, cause }.into(),
