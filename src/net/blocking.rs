@@ -50,6 +50,17 @@ impl BlockingClient {
         Self { client, runtime, cancel }
     }
 
+    /// One more, whose answers may come to be of no use before all others are.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { cancel: self.cancel.child_token(), ..self.clone() }
+    }
+
+    /// Nobody wants the answers any more: what waits for one ends at once.
+    pub fn stop(&self) {
+        self.cancel.cancel();
+    }
+
     /// Whether nobody wants the answers any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()

@@ -29,7 +29,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// One fetch's way to the hosts that have its objects.
 pub(super) struct Asker<'a> {
-    pub net: &'a BlockingClient,
+    /// Stopped, once an object is known not to come.
+    pub net: BlockingClient,
     credential: Option<&'a Credential>,
     /// The origin asked for the credential, so it is shown from now on.
     offered: AtomicBool,
@@ -41,12 +42,13 @@ pub(super) struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// For the objects of a repository that was fetched.
-    pub fn new(net: &'a BlockingClient, options: &'a Options) -> Self {
+    pub fn new(net: &BlockingClient, options: &'a Options) -> Self {
         let credential = match &options.door {
             Door::Http(credential) => credential.as_ref(),
             Door::Ssh(_) | Door::Daemon => None,
         };
-        Self { net, credential, offered: AtomicBool::new(false), home: Origin::of(options.address.url()), checked: options.foreign }
+        let home = Origin::of(options.address.url());
+        Self { net: net.child(), credential, offered: AtomicBool::new(false), home, checked: options.foreign }
     }
 
     /// The answer to a batch request, of a bounded size.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::api::{self, Action, BATCH, Rules, Wanted};
 use super::ask::Asker;
 use super::endpoint::{self, Endpoint, Server};
-use super::transfer::{Outcome, Transfer};
+use super::transfer::{Outcome, Transfer, passes};
 use super::{Lfs, LfsError, Pointer, Store, authenticate, config};
 use crate::event::SourceProgress;
 use crate::model::tree::{SourceTree, TreeError};
@@ -107,7 +107,7 @@ struct Gathering<'a, 'p> {
 }
 
 impl<'a, 'p> Gathering<'a, 'p> {
-    fn new(tree: &'a GitTree, options: &'a Options, net: &'a BlockingClient, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
+    fn new(tree: &'a GitTree, options: &'a Options, net: &BlockingClient, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
         Self {
             tree,
             options,
@@ -218,7 +218,7 @@ impl<'a, 'p> Gathering<'a, 'p> {
         match &self.leave {
             (Some(endpoint), asked) if *asked >= LFS_LEAVES || !api::is_over(endpoint.until) => Ok(endpoint.clone()),
             (_, asked) => {
-                let endpoint = authenticate::ask(self.asker.net, self.options, &at)?;
+                let endpoint = authenticate::ask(&self.asker.net, self.options, &at)?;
                 self.leave = (Some(endpoint.clone()), asked + 1);
                 Ok(endpoint)
             }
@@ -282,11 +282,9 @@ impl From<GitError> for Failed {
 }
 
 impl Failed {
-    /// Of an object: leave to fetch it may have run out since it was given.
+    /// Of an object, or of something that leave was given for.
     fn of_object(error: GitError) -> Self {
-        let over = matches!(error, GitError::Lfs(LfsError::Auth { .. }));
-        let failed = Self::from(error);
-        Self { passes: failed.passes || over, ..failed }
+        Self { passes: passes(&error), error }
     }
 
     /// Keeps the first that may pass; one that will not is the end.

@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::checkout::came_out;
 use super::lfs::{hand_written, pointer};
+use crate::model::digest::hex;
 use crate::model::{Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
 use crate::source::git::trial::{PASSWORD, Repo, Trial, challenge, knows};
@@ -100,6 +103,29 @@ fn what_comes_is_held_against_the_pointer() {
             out.write_all(b"\r\n0\r\n\r\n")
         });
         ends(&Trial::new(&server), Reason::SourceIntegrity, said);
+    }
+}
+
+#[test]
+fn one_object_that_will_not_come_ends_the_fetch_at_once() {
+    let names: Vec<String> = (10..60).map(|n| format!("{n}.bin")).collect();
+    let paths: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    for bad in [b"wrong!".as_slice(), b""] {
+        let host = hand_written(&paths);
+        let wrong = hex(&Sha256::digest(b"11.bin"));
+        let server = Server::plain(move |asked, out| match asked.path() {
+            path if path.ends_with(&wrong) => answer(out, 200, &[], bad),
+            // Slower than it takes to know better.
+            _ if is_object(asked) => {
+                std::thread::sleep(Duration::from_secs(5));
+                host.answer(asked, out)
+            }
+            _ => host.answer(asked, out),
+        });
+        let began = Instant::now();
+        ends(&Trial::new(&server), Reason::SourceIntegrity, "11.bin");
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(counted(&server, is_object) < 10, "{}", counted(&server, is_object));
     }
 }
 
