@@ -180,7 +180,8 @@ impl Client {
             None if request.foreign => &self.foreign,
             None if checked => &self.checked,
             // The pod resolves the name itself.
-            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.foreign,
+            Some(proxy) if request.foreign && proxy.scheme() == "socks5" => &self.foreign,
+            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.checked,
             Some(_) if request.foreign => &self.proxied,
             _ => &self.own,
         };
