@@ -70,6 +70,11 @@ impl BlockingClient {
         self.client.timeouts()
     }
 
+    /// The place of a URL; `checked`: somebody else than the request chose the host.
+    pub(super) fn place(&self, url: &Url, usual_port: u16, checked: bool) -> Place {
+        Place::of(url, usual_port, checked.then(|| self.client.rule()))
+    }
+
     /// Waits for work on the runtime, until it is done or nobody wants it any more.
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
         self.runtime.block_on(async {
@@ -86,7 +91,7 @@ impl BlockingClient {
 
     /// Connects to a host's port and nothing more. `checked`: somebody else than the request chose the host.
     pub fn tcp(&self, url: &Url, usual_port: u16, checked: bool) -> Result<Stream, NetError> {
-        let place = Place::of(url, usual_port, checked);
+        let place = self.place(url, usual_port, checked);
         let timeouts = self.timeouts();
         let wire = self.wait(place.connect(&timeouts))?;
         Ok(self.stream(Box::new(wire), Said::default(), place.shown()))

@@ -17,6 +17,7 @@ mod ssh;
 mod stream;
 mod tls;
 
+pub use address::is_on_loopback;
 pub use blocking::{BlockingClient, Body, Reply};
 pub use client::{Client, Request, Response, Settings, Timeouts};
 pub use error::{Cause, Distrust, NetError, Wait};

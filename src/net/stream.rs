@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::address::Rule;
 use super::error::Cause;
-use super::{NetError, Timeouts, Wait, address, dial};
+use super::{NetError, Timeouts, Wait, dial};
 
 /// Bytes kept of what the other side says beside the stream; the last ones count.
 const MOST_SAID: usize = 2048;
@@ -116,12 +117,12 @@ pub(super) struct Place {
     pub name: String,
     pub port: u16,
     /// Somebody else than the request chose it: what only this node can see is refused.
-    pub checked: bool,
+    pub checked: Option<Rule>,
 }
 
 impl Place {
     /// The place of a URL.
-    pub fn of(url: &url::Url, usual_port: u16, checked: bool) -> Self {
+    pub fn of(url: &url::Url, usual_port: u16, checked: Option<Rule>) -> Self {
         let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         Self { name, port: url.port().unwrap_or(usual_port), checked }
     }
@@ -142,9 +143,8 @@ impl Place {
         let each = after / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
         let mut last = NetError::Connect { host: host.clone(), cause: Cause("it has no address".to_owned()) };
         for at in found {
-            if self.checked {
-                address::check_address(&self.name, at.ip())
-                    .map_err(|bad| NetError::Address { host: host.clone(), rule: bad.to_string() })?;
+            if let Some(rule) = self.checked {
+                rule.check_address(&self.name, at.ip()).map_err(|bad| NetError::Address { host: host.clone(), rule: bad.to_string() })?;
             }
             match dial::tcp(&at.to_string(), each).await {
                 Ok(stream) => return Ok(stream),

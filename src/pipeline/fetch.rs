@@ -149,7 +149,7 @@ fn from_archive(
     let reader: Box<dyn io::Read> = match &wanted.from {
         ArchiveFrom::Url { address, credential, secret } => {
             let url = address.url();
-            let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
+            let access = Access::to(url, url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
             total_bytes = download.size;
             options.size = download.size;

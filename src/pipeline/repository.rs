@@ -120,7 +120,7 @@ impl Run<'_> {
         secret: Option<&Path>,
         written: Option<&UrlCredential>,
     ) -> Result<(Access, git::Options), FetchError> {
-        let access = Access::to(address.url(), secret, written, Token::Git, self.settings, self.services)?;
+        let access = Access::to(address.url(), self.wanted.address.url(), secret, written, Token::Git, self.settings, self.services)?;
         let options = git::Options {
             address: address.clone(),
             reference: None,

@@ -5,6 +5,7 @@ use crate::directory::BUILDERS;
 use crate::git_source::PLAIN;
 use crate::harness::git::git;
 use crate::harness::prelude::*;
+use crate::harness::proxy::{behind, hosts};
 use crate::harness::run::Run;
 
 fn context() -> String {
@@ -107,6 +108,9 @@ fn g8_what_a_repository_says_of_others_is_held_to_the_rules() {
     words(built(&named("metadata", metadata, &commit), &[]).failed(25, "SourceRefused", "fetch"), "only this node can see");
     let metadata = "ssh://git@169.254.169.254/x.git";
     words(built(&named("metadata-ssh", metadata, &commit), &[]).failed(11, "SecretInvalid", "fetch"), "key");
+    // The user's own address is a name: what listens on this pod's loopback is not for the repository to name.
+    let near = Agent::build().args(&["--no-push", "--submodules", "--git", &behind(&named("near", &good, &commit))]).args(&PLAIN);
+    words(near.readable(&hosts(), "/etc/hosts").run().failed(25, "SourceRefused", "fetch"), "this pod itself");
     let missing = "7".repeat(40);
     words(built(&named("missing", &good, &missing), &[]).failed(22, "RevisionNotFound", "fetch"), &missing);
     let gone = good.replace("/library/", "/nowhere/");

@@ -90,7 +90,7 @@ pub struct SshIdentity {
 impl BlockingClient {
     /// Runs a command on the host of an `ssh://` URL. `checked`: somebody else than the request chose the host.
     pub fn ssh(&self, url: &Url, identity: &SshIdentity, command: Vec<u8>, checked: bool) -> Result<Stream, NetError> {
-        let place = Place::of(url, 22, checked);
+        let place = self.place(url, 22, checked);
         let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
         let user = if user.is_empty() { USUAL_USER.to_owned() } else { user };
         let timeouts = self.timeouts();

@@ -203,6 +203,15 @@ fn g3_g4_an_object_comes_from_no_forbidden_place() {
         let server = one().serve_changed(move |_, said| said["objects"][0]["actions"]["download"]["href"] = json!(href));
         ends(&Trial::new(&server), Reason::SourceRefused, "only this node can see");
     }
+    // The user's own address is out in the world, as far as the fetch knows; what it leads to is not.
+    let server = one().serve_changed(|asked, said| {
+        let port = asked.header("host").unwrap().split(':').next_back().unwrap().to_owned();
+        said["objects"][0]["actions"]["download"]["href"] = json!(format!("http://localhost:{port}/objects/x"));
+    });
+    let mut trial = Trial::new(&server);
+    trial.loopback = false;
+    ends(&trial, Reason::SourceRefused, "this pod itself");
+    assert_eq!(counted(&server, is_object), 0);
     for headers in [
         json!({"Host": "other.example"}),
         json!({"content-length": "0"}),
