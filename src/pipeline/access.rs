@@ -7,12 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Services;
+use super::clients::Clients;
 use crate::config::{Ambient, Settings};
 use crate::model::address::Scheme;
 use crate::model::{Address, Classified, Reason, UrlCredential};
 use crate::net::{
-    self, BadCredential, BadHosts, BadKey, BadProxy, BlockingClient, Client, Credential, KnownHosts, NetError, Origin, ProxySettings,
-    RedactedUrl, SshIdentity, SshKey, SystemRoots, Trust,
+    self, BadCredential, BadHosts, BadKey, BadProxy, BlockingClient, Credential, KnownHosts, NetError, Origin, ProxySettings, RedactedUrl,
+    SshIdentity, SshKey, SystemRoots, Trust,
 };
 use crate::registry::RegistryError;
 use crate::source::git::{self, Door};
@@ -110,23 +111,17 @@ pub enum Token {
 }
 
 impl Access {
-    /// `home` is the address that the user named for this source: this one, or the one that led here.
     pub fn to(
         url: &Url,
-        home: &Url,
         secret: Option<&Path>,
         written: Option<&UrlCredential>,
         token: Token,
+        clients: &Clients,
         settings: &Settings,
         services: &Services,
     ) -> Result<Self, AccessError> {
         let secrets = secret.map(|path| settings.policy.secret(path).read()).transpose()?.unwrap_or_default();
-        let client =
-            Client::new(&connector(&settings.ambient, &secrets, net::is_on_loopback(home))?).map_err(|cause| match (cause, secret) {
-                (cause @ NetError::Authority(_), Some(path)) => AccessError::Authority { path: path.to_owned(), cause },
-                (cause @ NetError::Identity(_), Some(path)) => AccessError::Identity { path: path.to_owned(), cause },
-                (cause, _) => cause.into(),
-            })?;
+        let client = clients.client(&secrets, secret, &settings.ambient)?;
         let credential = match Origin::of(url) {
             Some(origin) => {
                 let found = credential(origin.clone(), url, &secrets, written, token, &services.redactor)?;

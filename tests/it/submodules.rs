@@ -2,6 +2,7 @@
 
 use crate::contexts::{ours, reference};
 use crate::directory::BUILDERS;
+use crate::faults::Faulty;
 use crate::git_source::PLAIN;
 use crate::harness::git::git;
 use crate::harness::prelude::*;
@@ -142,4 +143,25 @@ fn g8_submodules_are_bounded_in_number_and_in_depth() {
     built(&server.url(&chain), &["--limit-submodule-depth", "11"]).ok();
     let run = built(&server.url(&chain), &["--limit-submodules", "3"]).failed(25, "SourceRefused", "fetch");
     assert!(run.words().contains("limits.submodules (--limit-submodules) of 3"), "{}", run.words());
+}
+
+#[test]
+fn submodules_of_one_host_share_its_connections() {
+    promise!(8);
+    let server = GitServer::start(&GitDemands::default());
+    let faulty = Faulty::before(server.port());
+    let library = server.repository("library");
+    library.write("file", "1");
+    let commit = library.commit("first");
+    let main = server.repository("main");
+    main.write("Dockerfile", context());
+    main.commit("first");
+    for n in 0..20 {
+        main.submodule(&format!("sub{n}"), "../../library/.git", &commit);
+    }
+    main.commit_submodules("second");
+    let url = server.url(&main).replace(&server.port().to_string(), &faulty.port.to_string());
+    built(&url, &[]).ok();
+    // A list and a pack of each; one connection may break.
+    assert!(faulty.relay.calls().len() >= 40 && faulty.relay.accepted() <= 4, "{}", faulty.relay.accepted());
 }
