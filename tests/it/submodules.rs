@@ -110,8 +110,12 @@ fn g8_what_a_repository_says_of_others_is_held_to_the_rules() {
     let metadata = "ssh://git@169.254.169.254/x.git";
     words(built(&named("metadata-ssh", metadata, &commit), &[]).failed(11, "SecretInvalid", "fetch"), "key");
     // The user's own address is a name: what listens on this pod's loopback is not for the repository to name.
-    let near = Agent::build().args(&["--no-push", "--submodules", "--git", &behind(&named("near", &good, &commit))]).args(&PLAIN);
-    words(near.readable(&hosts(), "/etc/hosts").run().failed(25, "SourceRefused", "fetch"), "this pod itself");
+    let other = GitServer::start(&GitDemands::default());
+    let resolved = behind(&other.url(&other.repository("library")));
+    for (name, url) in [("near", &good), ("resolved", &resolved)] {
+        let near = Agent::build().args(&["--no-push", "--submodules", "--git", &behind(&named(name, url, &commit))]).args(&PLAIN);
+        words(near.readable(&hosts(), "/etc/hosts").run().failed(25, "SourceRefused", "fetch"), "this pod itself");
+    }
     let missing = "7".repeat(40);
     words(built(&named("missing", &good, &missing), &[]).failed(22, "RevisionNotFound", "fetch"), &missing);
     let gone = good.replace("/library/", "/nowhere/");
