@@ -30,11 +30,11 @@ pub(super) struct Rule {
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// 169.254/16, fe80::/10, the addresses of metadata, and all that inside the IPv6 forms that hold an IPv4 address.
-fn is_local(address: IpAddr) -> bool {
+/// What nobody may lead to: 169.254/16, fe80::/10, the addresses of metadata, and all that inside the IPv6 forms that hold an IPv4 address.
+pub fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA_V6 || inside(v6).is_some_and(|v4| is_local(v4.into())),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA_V6 || inside(v6).is_some_and(|v4| is_forbidden(v4.into())),
     }
 }
 
@@ -114,7 +114,7 @@ impl Rule {
     pub fn check_address(self, name: &str, address: IpAddr) -> Result<(), Forbidden> {
         let name = name.to_owned();
         match address {
-            _ if is_local(address) => Err(Forbidden::Address { name, address }),
+            _ if is_forbidden(address) => Err(Forbidden::Address { name, address }),
             _ if !self.loopback && is_loopback(address) => Err(Forbidden::Loopback { name }),
             _ => Ok(()),
         }
