@@ -105,7 +105,7 @@ impl ContextTree {
         let shown = self.source.lookup(&ignore_path)?.filter(|_| !ignored(&ignore_path));
         let Some(theirs) = shown else {
             // Nobody can see an ignore file, so it may say what it takes.
-            let alias = hide_dockerfile.then(|| self.alias());
+            let alias = if hide_dockerfile { Some(self.alias()?) } else { None };
             let hiding = alias.as_ref().map(|alias| [b"/.dockerignore\n/", alias.as_bytes(), b"\n"].concat());
             return Ok(Plan { alias, hiding });
         };
@@ -115,16 +115,40 @@ impl ContextTree {
         let daemon = Matcher::from_ignore_file(&rules).unwrap_or_default();
         let hidden = daemon.matches_or_parent_matches(self.dockerfile.path.as_bytes());
         let ignore_file_stays = !daemon.matches_or_parent_matches(IGNORE_FILE);
-        if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.source.lookup(&self.dockerfile.path)?.is_none()) {
+        if ignore_file_stays && hidden == hide_dockerfile && (!self.inline || self.is_free(&self.dockerfile.path)?) {
             return Ok(Plan { alias: None, hiding: None });
         }
         Err(ContextError::ClassicCannotHide)
     }
 
     /// A name nobody uses; equal Dockerfiles give equal contexts.
-    fn alias(&self) -> TreePath {
+    fn alias(&self) -> Result<TreePath, ContextError> {
         let name = format!(".podwright-{}", &Digest::sha256(Sha256::digest(&self.dockerfile.raw)).hex()[..16]);
-        TreePath::parse(name.as_bytes()).unwrap_or_default()
+        // A source that was written for this Dockerfile may have the name, and must not lose what it has there.
+        for more in ["", "-1", "-2", "-3"] {
+            let alias = TreePath::parse(format!("{name}{more}").as_bytes()).unwrap_or_default();
+            if self.is_free(&alias)? {
+                return Ok(alias);
+            }
+        }
+        Err(ContextError::ClassicCannotHide)
+    }
+
+    /// Whether nothing of the source has this name. Below a link or a file of the source there is no place for anything: the
+    /// daemon would write through it.
+    fn is_free(&self, path: &TreePath) -> Result<bool, TreeError> {
+        let mut above = path.parent().filter(|above| !above.is_root());
+        while let Some(at) = above {
+            match self.source.lookup(&at)?.map(|entry| entry.kind) {
+                Some(Kind::Directory) => break,
+                Some(_) => {
+                    let rule = format!("the request's Dockerfile would be below it, at {:?}, and it is no directory", path.display());
+                    return Err(TreeError::refused(&at, rule));
+                }
+                None => above = at.parent().filter(|above| !above.is_root()),
+            }
+        }
+        Ok(self.source.lookup(path)?.is_none())
     }
 }
 
@@ -155,6 +179,45 @@ mod tests {
     use super::*;
     use crate::context::testing::{MemoryTree, path};
     use crate::model::{Classified, Reason};
+
+    /// Every entry of what the classic builder is told, by its name and kind.
+    fn told(context: ContextTree) -> (String, Vec<(String, tar::EntryType)>) {
+        let (mut tar, told) = (Vec::new(), context.told().unwrap());
+        let name = told.name.clone();
+        told.write(&mut tar).unwrap();
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let entries = archive.entries().unwrap().map(Result::unwrap);
+        (name, entries.map(|entry| (String::from_utf8(entry.path_bytes().into_owned()).unwrap(), entry.header().entry_type())).collect())
+    }
+
+    #[test]
+    fn a10_a_file_of_the_request_is_an_entry_of_its_own_and_stands_below_no_link() {
+        let text = "FROM scratch\nCOPY . /\n";
+        let lay = |tree: MemoryTree, name: &str| ContextTree::lay(Arc::new(tree), &path(name), Some(text)).unwrap();
+        // The source knows the name that ours would get.
+        let (usual, _) = told(lay(MemoryTree::default(), "Dockerfile"));
+        let hostile = || MemoryTree::default().symlink(&usual, "/etc/shadow").directory("pwn").symlink("pwn-link", "pwn");
+        let (name, entries) = told(lay(hostile(), "Dockerfile"));
+        assert_ne!(name, usual);
+        let of = |wanted: &str| entries.iter().filter(|(name, _)| name == wanted).map(|(_, kind)| *kind).collect::<Vec<_>>();
+        assert_eq!((of(&usual), of(&name)), (vec![tar::EntryType::Symlink], vec![tar::EntryType::Regular]));
+        // A name of the request's own, below a link to a sibling whose name it begins with, and below a file.
+        for (name, above) in [("pwn-link/Dockerfile", "pwn-link"), ("pwn-link/a/b", "pwn-link"), ("file/Dockerfile", "file")] {
+            let tree = hostile().file("file", "").file(".dockerignore", name);
+            let error = lay(tree, name).told().err().unwrap();
+            assert!(error.reason() == Reason::SourceRefused && error.to_string().contains(above), "{name}: {error}");
+            // BuildKit is shown it apart from the source, which stays as it is.
+            let asked = lay(hostile(), name).asked().unwrap();
+            assert_eq!(asked.dockerfile.read(&path(name), 100).unwrap().as_deref(), Some(text.as_bytes()));
+            assert!(asked.context.lookup(&path(name)).unwrap().is_none());
+        }
+        // No directory is made for one that may stand there.
+        for name in ["pwn/Dockerfile", "new/Dockerfile"] {
+            let (at, entries) = told(lay(hostile().file(".dockerignore", name), name));
+            assert_eq!(at, name);
+            assert_eq!(entries.len(), 5, "{entries:?}");
+        }
+    }
 
     #[test]
     fn an_ignore_file_that_is_no_file_counts_only_where_it_is_shown() {

@@ -50,6 +50,17 @@ impl BlockingClient {
         Self { client, runtime, cancel }
     }
 
+    /// One more, whose answers may come to be of no use before all others are.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { cancel: self.cancel.child_token(), ..self.clone() }
+    }
+
+    /// Nobody wants the answers any more: what waits for one ends at once.
+    pub fn stop(&self) {
+        self.cancel.cancel();
+    }
+
     /// Whether nobody wants the answers any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
@@ -57,6 +68,11 @@ impl BlockingClient {
 
     pub(super) fn timeouts(&self) -> Timeouts {
         self.client.timeouts()
+    }
+
+    /// The place of a URL; `checked`: somebody else than the request chose the host.
+    pub(super) fn place(&self, url: &Url, usual_port: u16, checked: bool) -> Place {
+        Place::of(url, usual_port, checked.then(|| self.client.rule()))
     }
 
     /// Waits for work on the runtime, until it is done or nobody wants it any more.
@@ -75,7 +91,7 @@ impl BlockingClient {
 
     /// Connects to a host's port and nothing more. `checked`: somebody else than the request chose the host.
     pub fn tcp(&self, url: &Url, usual_port: u16, checked: bool) -> Result<Stream, NetError> {
-        let place = Place::of(url, usual_port, checked);
+        let place = self.place(url, usual_port, checked);
         let timeouts = self.timeouts();
         let wire = self.wait(place.connect(&timeouts))?;
         Ok(self.stream(Box::new(wire), Said::default(), place.shown()))

@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
-use super::address::{self, CheckedResolver};
+use super::address::{CheckedResolver, Rule};
 use super::error::Way;
 use super::identity::Face;
 use super::{Credential, Identity, NetError, Origin, ProxySettings, RedactedUrl, SystemRoots, Trust, Wait, tls};
@@ -26,6 +26,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Shown to hosts of requests themselves, never to where they are sent on.
     pub identity: Option<Identity>,
+    /// Hosts that somebody else than the user named may be on this pod's loopback: only where the user's own address is there.
+    pub loopback: bool,
 }
 
 /// The bounds of every wait.
@@ -98,6 +100,7 @@ pub struct Client {
     proxy: ProxySettings,
     timeouts: Timeouts,
     no_roots: bool,
+    rule: Rule,
     /// To the origins that the user named.
     face: Face,
     /// To everybody else.
@@ -107,6 +110,7 @@ pub struct Client {
 impl Client {
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
         let (plain, any_root) = tls::configure(&settings.trust, &settings.roots, None)?;
+        let rule = Rule { loopback: settings.loopback };
         let build = |config: &ClientConfig, checked: bool| {
             let proxy = settings.proxy.clone();
             let builder = reqwest::Client::builder()
@@ -117,7 +121,7 @@ impl Client {
                 .referer(false)
                 .connect_timeout(settings.timeouts.connect)
                 .user_agent(concat!("podwright/", env!("CARGO_PKG_VERSION")));
-            let builder = if checked { builder.dns_resolver(CheckedResolver) } else { builder };
+            let builder = if checked { builder.dns_resolver(CheckedResolver(rule)) } else { builder };
             builder.build().map_err(|cause| NetError::Settings(format!("the HTTP client could not be set up: {}", cause.without_url())))
         };
         let nobody = Face::new(plain);
@@ -137,6 +141,7 @@ impl Client {
             proxy: settings.proxy.clone(),
             timeouts: settings.timeouts,
             no_roots: !any_root,
+            rule,
             face,
             nobody,
         })
@@ -146,10 +151,14 @@ impl Client {
         self.timeouts
     }
 
+    pub(super) fn rule(&self) -> Rule {
+        self.rule
+    }
+
     /// Sends, follows redirects, and returns whatever status the last answer has.
     ///
     /// A redirect is followed for GET and HEAD alone, at most five times, never from https to http, never to an address that
-    /// only this node sees; every other one is an error.
+    /// only this node sees, nor to this pod itself unless that is allowed; every other one is an error.
     /// Once it leaves the request's origin no credential goes along, not even back to where it came from.
     pub async fn send(&self, request: Request) -> Result<Response, NetError> {
         let home = Origin::of(&request.url);
@@ -180,7 +189,8 @@ impl Client {
             None if request.foreign => &self.foreign,
             None if checked => &self.checked,
             // The pod resolves the name itself.
-            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.foreign,
+            Some(proxy) if request.foreign && proxy.scheme() == "socks5" => &self.foreign,
+            Some(proxy) if checked && proxy.scheme() == "socks5" => &self.checked,
             Some(_) if request.foreign => &self.proxied,
             _ => &self.own,
         };
@@ -210,9 +220,9 @@ impl Client {
     /// Where a host that another one named may be. A proxy finds the address by itself: then it is looked up here only to be
     /// judged, and a name that this pod cannot resolve, as is usual behind proxies, is left to the proxy.
     async fn check(&self, url: &Url, proxy: Option<&Url>) -> Result<(), NetError> {
-        address::check_host(url).map_err(|bad| refused(url, bad.to_string()))?;
+        self.rule.check_host(url).map_err(|bad| refused(url, bad.to_string()))?;
         if let (Some(_), Some(name)) = (proxy, url.domain()) {
-            let found = timeout(self.timeouts.connect, address::check_name(name)).await;
+            let found = timeout(self.timeouts.connect, self.rule.check_name(name)).await;
             found.unwrap_or(Ok(())).map_err(|bad| refused(url, bad.to_string()))?;
         }
         Ok(())
@@ -227,7 +237,9 @@ impl Client {
         let face = if request.foreign { &self.nobody } else { &self.face };
         let way = Way { proxy, no_roots: self.no_roots, identified: face.is_shown(), from: Some(url) };
         match NetError::sort(error, host.to_owned(), way) {
-            broken @ NetError::Io { .. } if proxy.is_none() => face.refusal(url, checked, &self.timeouts).await.unwrap_or(broken),
+            broken @ NetError::Io { .. } if proxy.is_none() => {
+                face.refusal(url, checked.then_some(self.rule), &self.timeouts).await.unwrap_or(broken)
+            }
             sorted => sorted,
         }
     }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::address::Rule;
 use super::stream::Place;
 use super::{NetError, Timeouts, tls};
 
@@ -67,7 +68,7 @@ impl Face {
     }
 
     /// The host's own word, if it is that it wants another certificate. `checked`: somebody else than the request chose the host.
-    pub async fn refusal(&self, url: &Url, checked: bool, timeouts: &Timeouts) -> Option<NetError> {
+    pub async fn refusal(&self, url: &Url, checked: Option<Rule>, timeouts: &Timeouts) -> Option<NetError> {
         if !self.asked.load(Ordering::Relaxed) || url.scheme() != "https" {
             return None;
         }

@@ -17,7 +17,7 @@ mod ssh;
 mod stream;
 mod tls;
 
-pub use address::is_forbidden as is_node_local;
+pub use address::{is_forbidden as is_node_local, is_on_loopback};
 pub use blocking::{BlockingClient, Body, Reply};
 pub use client::{Client, Request, Response, Settings, Timeouts};
 pub use error::{Cause, Distrust, NetError, Wait};

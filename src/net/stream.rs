@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::address::Rule;
 use super::error::Cause;
-use super::{NetError, Timeouts, Wait, address, dial};
+use super::{NetError, Timeouts, Wait, dial};
 
 /// Bytes kept of what the other side says beside the stream; the last ones count.
 const MOST_SAID: usize = 2048;
@@ -22,16 +23,33 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// What the other side says for people, beside the stream.
+/// What the other side says beside the stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Said(Arc<Mutex<Words>>);
+
+#[derive(Debug, Default)]
+struct Words {
+    /// For people.
+    text: Vec<u8>,
+    /// What a command ended with.
+    status: Option<u32>,
+}
 
 impl Said {
     pub fn append(&self, text: &[u8]) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = self.words();
+        let said = &mut words.text;
         said.extend_from_slice(text);
         let over = said.len().saturating_sub(MOST_SAID);
         said.drain(..over);
+    }
+
+    pub fn ended(&self, status: u32) {
+        self.words().status = Some(status);
+    }
+
+    fn words(&self) -> MutexGuard<'_, Words> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,7 +66,12 @@ pub struct Stream {
 impl Stream {
     /// What the other side said for people so far: the last 2 KiB of it.
     pub fn said(&self) -> Vec<u8> {
-        self.said.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said.words().text.clone()
+    }
+
+    /// What the command on the other side ended with; known once the stream is at its end, and where the server told it.
+    pub fn status(&self) -> Option<u32> {
+        self.said.words().status
     }
 
     fn wait<T>(&mut self, work: impl AsyncFnOnce(&mut Box<dyn Wire>) -> io::Result<T>) -> Result<T, NetError> {
@@ -94,12 +117,12 @@ pub(super) struct Place {
     pub name: String,
     pub port: u16,
     /// Somebody else than the request chose it: what only this node can see is refused.
-    pub checked: bool,
+    pub checked: Option<Rule>,
 }
 
 impl Place {
     /// The place of a URL.
-    pub fn of(url: &url::Url, usual_port: u16, checked: bool) -> Self {
+    pub fn of(url: &url::Url, usual_port: u16, checked: Option<Rule>) -> Self {
         let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         Self { name, port: url.port().unwrap_or(usual_port), checked }
     }
@@ -120,9 +143,8 @@ impl Place {
         let each = after / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
         let mut last = NetError::Connect { host: host.clone(), cause: Cause("it has no address".to_owned()) };
         for at in found {
-            if self.checked {
-                address::check_address(&self.name, at.ip())
-                    .map_err(|bad| NetError::Address { host: host.clone(), rule: bad.to_string() })?;
+            if let Some(rule) = self.checked {
+                rule.check_address(&self.name, at.ip()).map_err(|bad| NetError::Address { host: host.clone(), rule: bad.to_string() })?;
             }
             match dial::tcp(&at.to_string(), each).await {
                 Ok(stream) => return Ok(stream),

@@ -20,7 +20,7 @@ fn client(trust: &[&Pki]) -> Client {
 
 fn client_with(trust: &[&Pki], change: impl FnOnce(&mut Settings)) -> Client {
     let extra = trust.iter().map(|pki| pki.ca_pem.clone()).collect();
-    let mut settings = Settings { trust: Trust { extra }, ..Settings::default() };
+    let mut settings = Settings { trust: Trust { extra }, loopback: true, ..Settings::default() };
     settings.timeouts =
         Timeouts { connect: Duration::from_secs(2), first_byte: Duration::from_millis(1500), idle: Duration::from_millis(700) };
     change(&mut settings);
@@ -111,6 +111,34 @@ fn g4_refused_redirects() {
     let error = run(client(&[&pki]).send(Request::post(server.at("/a"), "body".into()))).unwrap_err();
     assert!(matches!(error, NetError::Redirect { .. }), "{error}");
     assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn g3_g4_nobody_but_the_user_leads_to_this_pods_own_loopback() {
+    let sidecar = Server::plain(|_, out| answer(out, 200, &[], b"for this pod alone"));
+    let port = sidecar.url.port().unwrap();
+    let far = || client_with(&[], |settings| settings.loopback = false);
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433"] {
+        let to = format!("http://{host}:{port}/x");
+        let (url, location) = (Url::parse(&to).unwrap(), to.clone());
+        let server = Server::plain(move |_, out| redirect(out, 302, &location));
+        for request in [
+            Request::get(server.at("/a")),
+            Request { foreign: true, ..Request::get(url.clone()) },
+            Request { checked: true, ..Request::get(url.clone()) },
+        ] {
+            let error = run(far().send(request)).unwrap_err();
+            assert!(matches!(&error, NetError::Redirect { rule, .. } if rule.contains("this pod itself")), "{host}: {error}");
+        }
+    }
+    let runtime = Runtime::new().unwrap();
+    let blocking = BlockingClient::new(far(), runtime.handle().clone(), CancellationToken::new());
+    let error = blocking.tcp(&sidecar.url, 80, true).unwrap_err();
+    assert!(matches!(&error, NetError::Address { rule, .. } if rule.contains("this pod itself")), "{error}");
+    assert!(sidecar.asked().is_empty());
+    // The user's own word is enough.
+    assert_eq!(run(far().send(Request::get(sidecar.at("/x")))).unwrap().status().as_u16(), 200);
+    blocking.tcp(&sidecar.url, 80, false).unwrap();
 }
 
 #[test]

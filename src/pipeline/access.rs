@@ -7,12 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Services;
+use super::clients::Clients;
 use crate::config::{Ambient, Settings};
 use crate::model::address::Scheme;
 use crate::model::{Address, Classified, Reason, UrlCredential};
 use crate::net::{
-    self, BadCredential, BadHosts, BadKey, BadProxy, BlockingClient, Client, Credential, KnownHosts, NetError, Origin, ProxySettings,
-    RedactedUrl, SshIdentity, SshKey, SystemRoots, Trust,
+    self, BadCredential, BadHosts, BadKey, BadProxy, BlockingClient, Credential, KnownHosts, NetError, Origin, ProxySettings, RedactedUrl,
+    SshIdentity, SshKey, SystemRoots, Trust,
 };
 use crate::registry::RegistryError;
 use crate::source::git::{self, Door};
@@ -115,15 +116,12 @@ impl Access {
         secret: Option<&Path>,
         written: Option<&UrlCredential>,
         token: Token,
+        clients: &Clients,
         settings: &Settings,
         services: &Services,
     ) -> Result<Self, AccessError> {
         let secrets = secret.map(|path| settings.policy.secret(path).read()).transpose()?.unwrap_or_default();
-        let client = Client::new(&connector(&settings.ambient, &secrets)?).map_err(|cause| match (cause, secret) {
-            (cause @ NetError::Authority(_), Some(path)) => AccessError::Authority { path: path.to_owned(), cause },
-            (cause @ NetError::Identity(_), Some(path)) => AccessError::Identity { path: path.to_owned(), cause },
-            (cause, _) => cause.into(),
-        })?;
+        let client = clients.client(&secrets, secret, &settings.ambient)?;
         let credential = match Origin::of(url) {
             Some(origin) => {
                 let found = credential(origin.clone(), url, &secrets, written, token, &services.redactor)?;
@@ -182,8 +180,8 @@ fn ssh_identity(
     Ok(SshIdentity { keys, agent, known_hosts })
 }
 
-/// What this pod is told about reaching hosts, and the CA of the secret for this one.
-pub fn connector(ambient: &Ambient, secrets: &Secrets) -> Result<net::Settings, AccessError> {
+/// What this pod is told about reaching hosts, and the CA of the secret for this one. `loopback`: the user's own address is there.
+pub fn connector(ambient: &Ambient, secrets: &Secrets, loopback: bool) -> Result<net::Settings, AccessError> {
     let Ambient { proxies, ssl_cert_file: file, ssl_cert_dirs: directories, .. } = ambient;
     let exposed = |proxy: Option<&SecretString>| proxy.map(|url| url.expose_secret().to_owned());
     let (http, https) = (exposed(proxies.http.as_ref()), exposed(proxies.https.as_ref()));
@@ -191,7 +189,7 @@ pub fn connector(ambient: &Ambient, secrets: &Secrets) -> Result<net::Settings, 
     let roots = SystemRoots::named(file.clone(), directories.clone());
     let trust = Trust { extra: secrets.ca.clone().into_iter().collect() };
     let identity = secrets.client.clone().map(|ClientCertificate { chain, key }| net::Identity { chain, key });
-    Ok(net::Settings { trust, roots, proxy, identity, ..net::Settings::default() })
+    Ok(net::Settings { trust, roots, proxy, identity, loopback, ..net::Settings::default() })
 }
 
 /// The most particular credential there is: what stood in the URL, then the directory's. A name without a password is a token
@@ -261,14 +259,15 @@ mod tests {
     #[test]
     fn the_connector_is_made_of_the_environment_and_the_secret() {
         let secrets = Secrets { ca: Some(b"pem".to_vec()), ..Secrets::default() };
-        let net = connector(&behind("proxy:3128"), &secrets).unwrap();
+        let net = connector(&behind("proxy:3128"), &secrets, false).unwrap();
         let proxy = |url: &str| net.proxy.for_url(&Url::parse(url).unwrap()).map(Url::to_string);
         assert_eq!(proxy("https://a.example/").as_deref(), Some("http://proxy:3128/"));
         assert_eq!((proxy("https://git.svc/"), proxy("http://a.example/")), (None, None));
         assert!(matches!(net.roots, SystemRoots::At { file: Some(file), .. } if file == Path::new("/etc/ours.pem")));
         assert_eq!(net.trust.extra, [b"pem"]);
-        let usual = connector(&Ambient::default(), &Secrets::default()).unwrap();
+        let usual = connector(&Ambient::default(), &Secrets::default(), true).unwrap();
         assert!(matches!(usual.roots, SystemRoots::Usual) && usual.trust.extra.is_empty());
+        assert_eq!((net.loopback, usual.loopback), (false, true));
     }
 
     /// What the host is shown for this URL, and what is masked afterwards.
@@ -306,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_is_none_is_refused_without_being_shown() {
-        let error = connector(&behind("ftp://me:canary@proxy"), &Secrets::default()).unwrap_err();
+        let error = connector(&behind("ftp://me:canary@proxy"), &Secrets::default(), false).unwrap_err();
         assert_eq!(error.reason(), Reason::RequestInvalid);
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }

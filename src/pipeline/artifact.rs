@@ -66,7 +66,8 @@ pub fn fetch(
     services: &Services,
 ) -> Result<Arc<dyn SourceTree>, FetchError> {
     let secret = wanted.secret.as_deref();
-    let client = registries::client_with(settings, secret.or(settings.registry_secret.as_deref()), Arc::clone(&services.redactor))?;
+    let (trusting, loopback) = (secret.or(settings.registry_secret.as_deref()), wanted.reference.is_loopback());
+    let client = registries::client_with(settings, trusting, loopback, Arc::clone(&services.redactor))?;
     let keychain = registries::keychain_with(settings, secret.map(|path| (path, wanted.reference.host())), Arc::clone(&services.redactor))?;
     let credential = keychain.resolve(&wanted.reference)?;
     let named = wait(services, client.pull(&wanted.reference, credential.as_ref()))?;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Services;
 use super::access::{Access, AccessError, Token};
 use super::artifact::{self, PullError};
+use super::clients::Clients;
 use super::repository::{self, SubmoduleError};
 use super::retry::{Policy, retrying};
 use super::upload;
@@ -149,7 +150,8 @@ fn from_archive(
     let reader: Box<dyn io::Read> = match &wanted.from {
         ArchiveFrom::Url { address, credential, secret } => {
             let url = address.url();
-            let access = Access::to(url, secret.as_deref(), credential.as_ref(), Token::Bearer, settings, services)?;
+            let (secret, written) = (secret.as_deref(), credential.as_ref());
+            let access = Access::to(url, secret, written, Token::Bearer, &Clients::of(url), settings, services)?;
             let download = archive::download(url, access.credential, &access.client).map_err(SourceError::from)?;
             total_bytes = download.size;
             options.size = download.size;

@@ -4,6 +4,7 @@ mod access;
 mod artifact;
 mod build;
 mod cancel;
+mod clients;
 mod draft;
 mod fetch;
 mod outbox;

@@ -65,15 +65,16 @@ pub fn check_secret(settings: &Settings) -> Result<(), AccessError> {
 
 /// For reading tags back from this pod.
 pub fn client(settings: &Settings, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
-    client_with(settings, settings.registry_secret.as_deref(), redactor)
+    let loopback = settings.push.iter().flat_map(|push| &push.destinations).any(Reference::is_loopback);
+    client_with(settings, settings.registry_secret.as_deref(), loopback, redactor)
 }
 
-/// The CA that lies beside a registry's credential counts, too.
-pub fn client_with(settings: &Settings, secret: Option<&Path>, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
+/// The CA that lies beside a registry's credential counts, too. `loopback`: a registry that the user named is there.
+pub fn client_with(settings: &Settings, secret: Option<&Path>, loopback: bool, redactor: Arc<Redactor>) -> Result<Client, AccessError> {
     let secrets = secret.map(|path| settings.policy.secret(path).read());
     let secrets = secrets.transpose()?.unwrap_or_default();
     let options = Options {
-        net: connector(&settings.ambient, &secrets)?,
+        net: connector(&settings.ambient, &secrets, loopback)?,
         plain_http: settings.policy.insecure_registries.clone(),
         ..Options::default()
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Services;
 use super::access::{Access, Token};
+use super::clients::Clients;
 use super::fetch::{Beat, FetchError};
 use crate::config::Settings;
 use crate::config::address::needs;
@@ -57,7 +58,8 @@ impl Classified for SubmoduleError {
 
 /// Fetches what is wanted, and its submodules where they are.
 pub fn fetch(wanted: &GitSource, settings: &Settings, workspace: &Path, services: &Services) -> Result<Arc<dyn SourceTree>, FetchError> {
-    let mut run = Run { wanted, settings, workspace, services, fetched: 0, received: 0 };
+    let clients = Clients::of(wanted.address.url());
+    let mut run = Run { wanted, clients, settings, workspace, services, fetched: 0, received: 0 };
     let secret = wanted.secret.clone().or_else(|| elsewhere(wanted, &wanted.address));
     let (access, options) = run.reach(&wanted.address, secret.as_deref(), wanted.credential.as_ref())?;
     let options = git::Options {
@@ -105,6 +107,7 @@ type Grafts = Vec<(TreePath, Box<dyn SourceTree>)>;
 /// What counts for all of them.
 struct Run<'a> {
     wanted: &'a GitSource,
+    clients: Clients,
     settings: &'a Settings,
     workspace: &'a Path,
     services: &'a Services,
@@ -120,7 +123,7 @@ impl Run<'_> {
         secret: Option<&Path>,
         written: Option<&UrlCredential>,
     ) -> Result<(Access, git::Options), FetchError> {
-        let access = Access::to(address.url(), secret, written, Token::Git, self.settings, self.services)?;
+        let access = Access::to(address.url(), secret, written, Token::Git, &self.clients, self.settings, self.services)?;
         let options = git::Options {
             address: address.clone(),
             reference: None,
@@ -131,6 +134,7 @@ impl Run<'_> {
             submodules: self.wanted.submodules,
             lfs: self.wanted.lfs,
             plain_http: self.settings.policy.plain_http,
+            redactor: Arc::clone(&self.services.redactor),
             foreign: false,
             door: access.door(address, secret, self.settings, &self.services.redactor)?,
             workspace: self.workspace.to_owned(),

@@ -129,6 +129,13 @@ pub const LFS_OBJECTS_MOST: usize = 200_000;
 /// Bytes of an LFS server's answer about a hundred objects: pre-signed URLs have some 2 KB each.
 pub const LFS_ANSWER_BYTES: u64 = 4 << 20;
 
+/// Bytes of what git-lfs-authenticate prints, and of the headers in it, which are kept as secrets of the run.
+pub const LFS_LEAVE_BYTES: u64 = 64 << 10;
+pub const LFS_LEAVE_HEADER_BYTES: usize = 4 << 10;
+
+/// Times that one source asks it.
+pub const LFS_LEAVES: u32 = 64;
+
 /// Bytes of `.lfsconfig`.
 pub const LFS_CONFIG_BYTES: u64 = 64 << 10;
 

@@ -3,7 +3,7 @@
 //! The first line is the type: a secret is a `secrecy::SecretString`, which cannot be printed.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -28,6 +28,12 @@ struct State {
     forms: Vec<String>,
     matcher: Option<AhoCorasick>,
     longest: usize,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor")
+    }
 }
 
 impl Redactor {

@@ -255,3 +255,29 @@ fn headers_of_a_secret_are_shown_to_their_own_host_and_never_beyond_it() {
     }
     assert_eq!(plain.server.requests(), Vec::<String>::new());
 }
+
+#[test]
+fn a_submodule_behind_socks_is_shown_the_certificate_of_its_own_secret() {
+    promise!(6);
+    let authority = Tls::new_in(&Engine::shared().new_dir("ca"));
+    let guarded = for_clients_of(&authority, None);
+    let (proxy, server) = (Proxy::socks(None), GitServer::start(&GitDemands { tls: true, ..GitDemands::default() }));
+    let main = server.repository("main");
+    main.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    main.commit("first");
+    let commit = guarded.repository.git(&["rev-parse", "HEAD"]);
+    // The repository names it, so the pod looks at its address, and the proxy is told that alone.
+    main.submodule("web", &behind(&guarded.server.url(&guarded.repository)), &commit).commit_submodules("second");
+    let place = format!("https://{HOST}:{}=/secrets/web", guarded.server.port());
+    let [chain, key] = &authority.client;
+    let run = |files: &[(&str, &str)]| {
+        let agent = fetch(&("--git", server.url(&main)), &server.ca()).args(&["--submodules", "--git-secret", &place]);
+        let agent = agent.secret_files("/secrets/web", files).env("HTTPS_PROXY", &proxy.url().replace("socks5h", "socks5"));
+        agent.readable(&hosts(), "/etc/hosts").run()
+    };
+    let ca = guarded.server.ca();
+    run(&[("ca.crt", &ca), ("tls.crt", chain), ("tls.key", key)]).ok();
+    assert!(proxy.log().contains(&format!("127.0.0.1:{}", guarded.server.port())), "{}", proxy.log());
+    let without = run(&[("ca.crt", &ca)]);
+    assert_ne!(without.code, 0, "it would have been let in anyway");
+}

@@ -30,6 +30,7 @@ mod git_source;
 mod harness_tests;
 mod ignoring;
 mod lfs;
+mod lfs_ssh;
 mod memory;
 mod mounts;
 mod one_node;

@@ -2,9 +2,11 @@
 
 use crate::contexts::{ours, reference};
 use crate::directory::BUILDERS;
+use crate::faults::Faulty;
 use crate::git_source::PLAIN;
 use crate::harness::git::git;
 use crate::harness::prelude::*;
+use crate::harness::proxy::{behind, hosts};
 use crate::harness::run::Run;
 
 fn context() -> String {
@@ -107,6 +109,13 @@ fn g8_what_a_repository_says_of_others_is_held_to_the_rules() {
     words(built(&named("metadata", metadata, &commit), &[]).failed(25, "SourceRefused", "fetch"), "only this node can see");
     let metadata = "ssh://git@169.254.169.254/x.git";
     words(built(&named("metadata-ssh", metadata, &commit), &[]).failed(11, "SecretInvalid", "fetch"), "key");
+    // The user's own address is a name: what listens on this pod's loopback is not for the repository to name.
+    let other = GitServer::start(&GitDemands::default());
+    let resolved = behind(&other.url(&other.repository("library")));
+    for (name, url) in [("near", &good), ("resolved", &resolved)] {
+        let near = Agent::build().args(&["--no-push", "--submodules", "--git", &behind(&named(name, url, &commit))]).args(&PLAIN);
+        words(near.readable(&hosts(), "/etc/hosts").run().failed(25, "SourceRefused", "fetch"), "this pod itself");
+    }
     let missing = "7".repeat(40);
     words(built(&named("missing", &good, &missing), &[]).failed(22, "RevisionNotFound", "fetch"), &missing);
     let gone = good.replace("/library/", "/nowhere/");
@@ -138,4 +147,25 @@ fn g8_submodules_are_bounded_in_number_and_in_depth() {
     built(&server.url(&chain), &["--limit-submodule-depth", "11"]).ok();
     let run = built(&server.url(&chain), &["--limit-submodules", "3"]).failed(25, "SourceRefused", "fetch");
     assert!(run.words().contains("limits.submodules (--limit-submodules) of 3"), "{}", run.words());
+}
+
+#[test]
+fn submodules_of_one_host_share_its_connections() {
+    promise!(8);
+    let server = GitServer::start(&GitDemands::default());
+    let faulty = Faulty::before(server.port());
+    let library = server.repository("library");
+    library.write("file", "1");
+    let commit = library.commit("first");
+    let main = server.repository("main");
+    main.write("Dockerfile", context());
+    main.commit("first");
+    for n in 0..20 {
+        main.submodule(&format!("sub{n}"), "../../library/.git", &commit);
+    }
+    main.commit_submodules("second");
+    let url = server.url(&main).replace(&server.port().to_string(), &faulty.port.to_string());
+    built(&url, &[]).ok();
+    // A list and a pack of each; one connection may break.
+    assert!(faulty.relay.calls().len() >= 40 && faulty.relay.accepted() <= 4, "{}", faulty.relay.accepted());
 }

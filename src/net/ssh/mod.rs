@@ -95,13 +95,13 @@ pub struct RemoteCommand {
     /// As its shell takes it.
     pub line: Vec<u8>,
     /// A variable and its value, for the command to have where the host lets clients set it.
-    pub variable: (&'static str, &'static str),
+    pub variable: Option<(&'static str, &'static str)>,
 }
 
 impl BlockingClient {
     /// Runs a command on the host of an `ssh://` URL. `checked`: somebody else than the request chose the host.
     pub fn ssh(&self, url: &Url, identity: &SshIdentity, remote: RemoteCommand, checked: bool) -> Result<Stream, NetError> {
-        let place = Place::of(url, 22, checked);
+        let place = self.place(url, 22, checked);
         let user = percent_encoding::percent_decode_str(url.username()).decode_utf8_lossy().into_owned();
         let user = if user.is_empty() { USUAL_USER.to_owned() } else { user };
         let timeouts = self.timeouts();
@@ -131,9 +131,10 @@ async fn open(
         let mut session = client::connect_stream(config, stream, judge).await.map_err(lost)?;
         authenticate(&mut session, &host, &user, &identity).await?;
         let channel = session.channel_open_session().await.map_err(lost)?;
-        let (name, value) = remote.variable;
-        // Most hosts let no client set most variables: whether it is set shows in what the command says.
-        channel.set_env(false, name, value).await.map_err(lost)?;
+        if let Some((name, value)) = remote.variable {
+            // Most hosts let no client set most variables: whether it is set shows in what the command says.
+            channel.set_env(false, name, value).await.map_err(lost)?;
+        }
         channel.exec(true, remote.line).await.map_err(lost)?;
         Ok((session, channel))
     };
@@ -284,6 +285,7 @@ async fn pump(session: Handle<Judge>, channel: Channel<client::Msg>, pipe: Duple
             match message {
                 ChannelMsg::Data { data } if to_us.write_all(&data).await.is_err() => return,
                 ChannelMsg::ExtendedData { data, .. } => said.append(&data),
+                ChannelMsg::ExitStatus { exit_status } => said.ended(exit_status),
                 ChannelMsg::Failure => said.append(b"the server does not run this command"),
                 _ => {}
             }

@@ -10,6 +10,7 @@ use super::fake::{Fake, respond};
 use crate::model::artifact::Stored;
 use crate::model::keychain::Credential;
 use crate::model::{Digest, Reference};
+use crate::net::Settings;
 use crate::registry::{Client, Options, RegistryError};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -28,7 +29,13 @@ fn manifest(layers: &[Value]) -> String {
 }
 
 fn client() -> Client {
-    Client::new(&Options::default(), Arc::default()).unwrap()
+    client_led(true)
+}
+
+/// `near`: registries may lead to this machine, where all of them are.
+fn client_led(near: bool) -> Client {
+    let net = Settings { loopback: near, ..Settings::default() };
+    Client::new(&Options { net, ..Options::default() }, Arc::default()).unwrap()
 }
 
 fn reference(fake: &Fake) -> Reference {
@@ -115,6 +122,11 @@ async fn a_blob_is_fetched_elsewhere_without_a_credential_and_never_from_this_no
     assert!(asked.len() == 1 && asked[0].header("authorization").is_none(), "{asked:?}");
     let error = pull.blob(&Digest::parse(&digest("b")).unwrap()).await.err().unwrap();
     assert!(matches!(&error, RegistryError::CannotVerify { problem, .. } if problem.contains("refused")), "{error}");
+    let far = client_led(false);
+    let (mut pull, _) = far.pull(&reference, Some(&credential)).await.unwrap();
+    let error = pull.blob(&Digest::parse(&digest("a")).unwrap()).await.err().unwrap();
+    assert!(matches!(&error, RegistryError::CannotVerify { problem, .. } if problem.contains("this pod itself")), "{error}");
+    assert_eq!(elsewhere.asked().len(), 1);
 }
 
 #[tokio::test]

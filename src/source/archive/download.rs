@@ -68,7 +68,8 @@ mod tests {
             _ => answer(out, 403, &[], b""),
         });
         let runtime = Runtime::new().unwrap();
-        let client = Client::new(&Settings { trust: Trust { extra: vec![pki.ca_pem.clone()] }, ..Settings::default() }).unwrap();
+        let trust = Trust { extra: vec![pki.ca_pem.clone()] };
+        let client = Client::new(&Settings { trust, loopback: true, ..Settings::default() }).unwrap();
         let net = BlockingClient::new(client, runtime.handle().clone(), CancellationToken::new());
         let credential = Credential::bearer(Origin::of(&server.url).unwrap(), "secret-1".into()).unwrap();
         let refusal = |path: &str| download(&server.at(path), Some(credential.clone()), &net).err().unwrap().to_string();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, RemoteConnection, RemoteRedirect, Repository};
@@ -26,6 +27,7 @@ use crate::support::guard::Guard;
 use crate::support::limits::{
     Bound, GIT_COMMIT, GIT_COMMIT_BYTES, GIT_OBJECTS, GIT_OBJECTS_PER_ENTRY, GIT_PIECE, GIT_PIECE_BYTES, Limits, OBJECT_BYTES, SOURCE_BYTES,
 };
+use crate::support::redact::Redactor;
 use crate::support::scratch::ScratchDir;
 
 /// How often progress is told; whether to go on is asked at every object.
@@ -60,6 +62,8 @@ pub struct Options {
     pub lfs: Lfs,
     /// Whether what a repository or a host names may be reached over plain http.
     pub plain_http: bool,
+    /// Told of the secrets that hosts give this pod on the way.
+    pub redactor: Arc<Redactor>,
 }
 
 /// A commit, and the repository for its context where one was asked for.

@@ -177,7 +177,7 @@ fn open(session: &Session) -> Result<Stream, GitError> {
     let failed = |cause: NetError| session.net_error(cause);
     match session.door() {
         Door::Ssh(identity) => {
-            let remote = RemoteCommand { line: command(&address.path()), variable: ("GIT_PROTOCOL", version2::ASKED) };
+            let remote = RemoteCommand { line: command(&address.path()), variable: Some(("GIT_PROTOCOL", version2::ASKED)) };
             net.ssh(address.url(), identity, remote, session.is_checked()).map_err(failed)
         }
         Door::Daemon => {
@@ -190,18 +190,23 @@ fn open(session: &Session) -> Result<Stream, GitError> {
     }
 }
 
-/// What a shell on the other side is to run. The path is in quotes, as git writes it (quote.c, `sq_quote_buf`).
+/// What a shell on the other side is to run.
 fn command(path: &[u8]) -> Vec<u8> {
-    let mut command = b"git-upload-pack '".to_vec();
+    [b"git-upload-pack ", &quoted(path)[..]].concat()
+}
+
+/// A path as one word of a shell, in quotes as git writes it (quote.c, `sq_quote_buf`).
+pub(super) fn quoted(path: &[u8]) -> Vec<u8> {
+    let mut word = b"'".to_vec();
     for byte in path {
         match byte {
-            b'\'' => command.extend_from_slice(b"'\\''"),
-            b'!' => command.extend_from_slice(b"'\\!'"),
-            other => command.push(*other),
+            b'\'' => word.extend_from_slice(b"'\\''"),
+            b'!' => word.extend_from_slice(b"'\\!'"),
+            other => word.push(*other),
         }
     }
-    command.push(b'\'');
-    command
+    word.push(b'\'');
+    word
 }
 
 /// The first packet to git's daemon (gitprotocol-pack(5), "Git Transport"). A daemon of old reads no further than the host.

@@ -213,6 +213,8 @@ pub fn noise(length: usize) -> Vec<u8> {
 pub struct Trial {
     pub options: Options,
     pub trust: Vec<Vec<u8>>,
+    /// Hosts may name this machine, where all of them are.
+    pub loopback: bool,
     pub cancel: CancellationToken,
     pub workspace: Arc<TempDir>,
 }
@@ -234,8 +236,9 @@ impl Trial {
             limits: Limits::default(),
             lfs: Lfs::default(),
             plain_http: true,
+            redactor: Arc::default(),
         };
-        Self { options, trust: Vec::new(), cancel: CancellationToken::new(), workspace }
+        Self { options, trust: Vec::new(), loopback: true, cancel: CancellationToken::new(), workspace }
     }
 
     pub fn reference(mut self, name: &str) -> Self {
@@ -280,7 +283,8 @@ impl Trial {
         static RUNTIME: OnceLock<Runtime> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| Runtime::new().unwrap());
         let timeouts = Timeouts { connect: Duration::from_secs(5), first_byte: Duration::from_secs(20), idle: Duration::from_millis(1500) };
-        let client = Client::new(&Settings { trust: Trust { extra: self.trust.clone() }, timeouts, ..Settings::default() }).unwrap();
+        let settings = Settings { trust: Trust { extra: self.trust.clone() }, timeouts, loopback: self.loopback, ..Settings::default() };
+        let client = Client::new(&settings).unwrap();
         fetch(&self.options, &BlockingClient::new(client, runtime.handle().clone(), self.cancel.clone()), progress)
     }
 

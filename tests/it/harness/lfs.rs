@@ -1,5 +1,6 @@
 //! An LFS server (git-lfs, docs/api: the batch API and basic transfers): Debian has none. The real client pushes to it.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -20,21 +21,40 @@ pub struct LfsServer {
     pub dir: PathBuf,
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
+    demands: Arc<Mutex<Demands>>,
+}
+
+#[derive(Default)]
+struct Demands {
+    /// What batch requests have to say in `Authorization`.
+    authorization: Option<String>,
+    /// The status and headers of the next batch requests.
+    refusals: VecDeque<String>,
 }
 
 impl LfsServer {
     pub fn start() -> Self {
         let dir = Engine::shared().new_dir("lfs");
         let (listener, port) = new_listener();
-        let requests = Arc::default();
-        let (objects, log) = (dir.clone(), Arc::clone(&requests));
+        let (requests, demands) = (Arc::default(), Arc::default());
+        let (objects, log, wanted) = (dir.clone(), Arc::clone(&requests), Arc::clone(&demands));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (objects, log) = (objects.clone(), Arc::clone(&log));
-                thread::spawn(move || serve(stream, &objects, &log));
+                let (objects, log, wanted) = (objects.clone(), Arc::clone(&log), Arc::clone(&wanted));
+                thread::spawn(move || serve(stream, &objects, &log, &wanted));
             }
         });
-        Self { dir, port, requests }
+        Self { dir, port, requests, demands }
+    }
+
+    /// From now on batch requests have to say this in `Authorization`.
+    pub fn demand(&self, authorization: &str) {
+        lock(&self.demands).authorization = Some(authorization.to_owned());
+    }
+
+    /// The next batch request gets this status, with headers behind it.
+    pub fn refuse(&self, status: &str) {
+        lock(&self.demands).refusals.push_back(status.to_owned());
     }
 
     /// What `lfs.url` is to be.
@@ -55,7 +75,7 @@ impl LfsServer {
     }
 }
 
-fn serve(stream: TcpStream, objects: &Path, log: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve(stream: TcpStream, objects: &Path, log: &Mutex<Vec<String>>, demands: &Mutex<Demands>) -> io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut messages = Messages::new(stream);
     while let Some(head) = messages.head()? {
@@ -65,10 +85,23 @@ fn serve(stream: TcpStream, objects: &Path, log: &Mutex<Vec<String>>) -> io::Res
             Ok(())
         })?;
         let body = if framing == Framing::Chunked { dechunked(&body) } else { body };
-        lock(log).push(format!("{} {} {}", head.word(0), head.word(1), head.header("authorization").unwrap_or("-")));
+        let shown = head.header("authorization").unwrap_or("-");
+        lock(log).push(format!("{} {} {shown}", head.word(0), head.word(1)));
+        if let Some(status) = refusal(&head, shown, &mut lock(demands)) {
+            send(&mut out, &status, 0)?;
+            continue;
+        }
         answer(&head, &body, objects, &mut out)?;
     }
     Ok(())
+}
+
+fn refusal(head: &Head, shown: &str, demands: &mut Demands) -> Option<String> {
+    if head.word(1) != "/lfs/objects/batch" {
+        return None;
+    }
+    let refused = demands.authorization.as_ref().is_some_and(|wanted| wanted != shown);
+    demands.refusals.pop_front().or_else(|| refused.then(|| "401 Unauthorized".to_owned()))
 }
 
 fn answer(head: &Head, body: &[u8], objects: &Path, out: &mut TcpStream) -> io::Result<()> {

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) violations: Mutex<Vec<String>>,
     /// Connections to the other side that are open now.
     pub(super) open: AtomicUsize,
+    /// Connections that ever came to its port.
+    accepted: AtomicUsize,
     pub(super) stopping: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Relay {
             calls: Mutex::default(),
             violations: Mutex::default(),
             open: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         })
     }
@@ -73,6 +76,7 @@ impl Relay {
                 if accepting.stopping.load(Ordering::Relaxed) {
                     break;
                 }
+                accepting.accepted.fetch_add(1, Ordering::SeqCst);
                 let shared = Arc::clone(&accepting);
                 thread::spawn(move || {
                     Connection::serve(&shared, client, move || {
@@ -119,6 +123,11 @@ impl Relay {
     /// What the judge found wrong.
     pub fn violations(&self) -> Vec<String> {
         lock(&self.0.violations).clone()
+    }
+
+    /// Connections that ever came to its port.
+    pub fn accepted(&self) -> usize {
+        self.0.accepted.load(Ordering::SeqCst)
     }
 
     /// Connections to the other side that are open now.

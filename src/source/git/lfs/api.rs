@@ -49,7 +49,7 @@ pub(super) struct Action {
 
 impl Action {
     pub fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() + SOON >= until)
+        is_over(self.until)
     }
 
     pub fn is_authorized(&self) -> bool {
@@ -111,6 +111,13 @@ struct Actions {
 struct Download {
     href: String,
     header: Option<HashMap<String, String>>,
+    #[serde(flatten)]
+    end: End,
+}
+
+/// When something ends, as servers say it.
+#[derive(Deserialize)]
+pub(super) struct End {
     expires_in: Option<i64>,
     expires_at: Option<String>,
 }
@@ -169,7 +176,7 @@ impl Rules<'_> {
             return Err(LfsError::Answer { url: RedactedUrl::new(self.batch.clone()), problem });
         };
         let refused = |rule: String| LfsError::Href { path: path(), rule };
-        let until = lifetime(&download).map(|lifetime| Instant::now() + lifetime);
+        let until = download.end.at();
         let href = self.href(&download.href).map_err(refused)?;
         let headers = headers(download.header.unwrap_or_default()).map_err(refused)?;
         Ok(Action { href, headers, until })
@@ -177,33 +184,46 @@ impl Rules<'_> {
 
     /// A place that objects may come from (G3, G4): http only where it is allowed, and never where the server itself has more.
     fn href(&self, text: &str) -> Result<Url, String> {
-        let (address, credential) = Address::of_web(text).map_err(|bad| format!("its href {}", bad.what))?;
-        if credential.is_some() {
-            return Err("its href carries a user name or password".to_owned());
-        }
+        let url = href(text, self.plain_http)?;
         let secure = Origin::of(self.batch).is_some_and(|origin| origin.is_tls());
-        match address.scheme() {
-            Scheme::Http if secure => Err("its href leads from https to plain http".to_owned()),
-            Scheme::Http if !self.plain_http => Err("its href is plain http, which the operator does not allow".to_owned()),
-            _ => Ok(address.url().clone()),
+        if secure && url.scheme() == "http" {
+            return Err("its href leads from https to plain http".to_owned());
         }
+        Ok(url)
     }
 }
 
-/// How long from now an action is good for. One that is over as it comes was made by another clock, and says nothing.
-fn lifetime(download: &Download) -> Option<Duration> {
-    let seconds = match (download.expires_in, &download.expires_at) {
-        (Some(seconds), _) if seconds != 0 => seconds,
-        (_, Some(at)) => (OffsetDateTime::parse(at, &Rfc3339).ok()? - OffsetDateTime::now_utc()).whole_seconds(),
-        _ => return None,
-    };
-    // A day is as good as any more.
-    let seconds = u64::try_from(seconds).ok().map(Duration::from_secs)?;
-    (seconds > 2 * SOON).then_some(seconds.min(Duration::from_hours(24)))
+/// A place that a host names, with no credential in it, and plain http only where the operator allows it.
+pub(super) fn href(text: &str, plain_http: bool) -> Result<Url, String> {
+    let (address, credential) = Address::of_web(text).map_err(|bad| format!("its href {}", bad.what))?;
+    match address.scheme() {
+        _ if credential.is_some() => Err("its href carries a user name or password".to_owned()),
+        Scheme::Http if !plain_http => Err("its href is plain http, which the operator does not allow".to_owned()),
+        _ => Ok(address.url().clone()),
+    }
+}
+
+impl End {
+    /// Something that is over as it comes was made by another clock, and says nothing.
+    pub fn at(&self) -> Option<Instant> {
+        let seconds = match (self.expires_in, &self.expires_at) {
+            (Some(seconds), _) if seconds != 0 => seconds,
+            (_, Some(at)) => (OffsetDateTime::parse(at, &Rfc3339).ok()? - OffsetDateTime::now_utc()).whole_seconds(),
+            _ => return None,
+        };
+        // A day is as good as any more.
+        let seconds = u64::try_from(seconds).ok().map(Duration::from_secs)?;
+        (seconds > 2 * SOON).then(|| Instant::now() + seconds.min(Duration::from_hours(24)))
+    }
+}
+
+/// Whether what ends then is of no use any more.
+pub(super) fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() + SOON >= until)
 }
 
 /// The headers that an action may set: none that decide where a request ends, or whom it is for.
-fn headers(said: HashMap<String, String>) -> Result<HeaderMap, String> {
+pub(super) fn headers(said: HashMap<String, String>) -> Result<HeaderMap, String> {
     const REFUSED: [&str; 9] =
         ["host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "accept-encoding"];
     let bytes: usize = said.iter().map(|(name, value)| name.len() + value.len()).sum();

@@ -29,7 +29,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// One fetch's way to the hosts that have its objects.
 pub(super) struct Asker<'a> {
-    pub net: &'a BlockingClient,
+    /// Stopped, once an object is known not to come.
+    pub net: BlockingClient,
     credential: Option<&'a Credential>,
     /// The origin asked for the credential, so it is shown from now on.
     offered: AtomicBool,
@@ -41,12 +42,13 @@ pub(super) struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// For the objects of a repository that was fetched.
-    pub fn new(net: &'a BlockingClient, options: &'a Options) -> Self {
+    pub fn new(net: &BlockingClient, options: &'a Options) -> Self {
         let credential = match &options.door {
             Door::Http(credential) => credential.as_ref(),
             Door::Ssh(_) | Door::Daemon => None,
         };
-        Self { net, credential, offered: AtomicBool::new(false), home: Origin::of(options.address.url()), checked: options.foreign }
+        let home = Origin::of(options.address.url());
+        Self { net: net.child(), credential, offered: AtomicBool::new(false), home, checked: options.foreign }
     }
 
     /// The answer to a batch request, of a bounded size.
@@ -54,13 +56,13 @@ impl<'a> Asker<'a> {
         let mut url = endpoint.batch.clone();
         for _ in 0..=MOST_HOPS {
             let headers = headers(AGENT, &[(ACCEPT, JSON), (CONTENT_TYPE, JSON)]);
-            let request =
-                Request { headers, follow: false, foreign: endpoint.foreign, ..Request::post(url.clone(), question.to_vec().into()) };
+            let (bound, foreign) = (endpoint.bound.clone(), endpoint.foreign);
+            let request = Request { headers, bound, follow: false, foreign, ..Request::post(url.clone(), question.to_vec().into()) };
             let (reply, shown) = self.ask(&request, true)?;
+            let shown = shown || !endpoint.bound.is_empty();
             match reply.status.as_u16() {
                 200 => return Self::body(reply),
                 301 | 302 | 307 | 308 => url = onward(&url, &reply)?,
-                401 | 403 | 404 if endpoint.guessed => return Err(LfsError::Ssh.into()),
                 _ => return Err(refusal(reply, shown).into()),
             }
         }
@@ -129,7 +131,7 @@ pub(super) fn body_error(url: &RedactedUrl, error: io::Error) -> GitError {
     net_error(url.clone(), NetError::of_io(error))
 }
 
-fn net_error(url: RedactedUrl, cause: NetError) -> GitError {
+pub(super) fn net_error(url: RedactedUrl, cause: NetError) -> GitError {
     match cause {
         NetError::Cancelled => GitError::Cancelled,
         cause => LfsError::Net { url, cause }.into(),

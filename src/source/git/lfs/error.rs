@@ -14,8 +14,12 @@ pub enum LfsError {
     Config(String),
     #[error("the LFS server that .lfsconfig names is reached over plain http, which the operator does not allow")]
     PlainHttp,
-    #[error("this repository's LFS server is asked by git-lfs-authenticate over ssh, which is not built")]
-    Ssh,
+    #[error("{url} does not say by git-lfs-authenticate where this repository's LFS objects are{}{}", ended(*.status), quote(.said.as_deref()))]
+    Ssh { url: RedactedUrl, status: Option<u32>, said: Option<String> },
+    #[error("the source is refused: what {url} answers to git-lfs-authenticate: {rule}")]
+    Leave { url: RedactedUrl, rule: String },
+    #[error("the LFS server that .lfsconfig names is asked by git-lfs-authenticate over ssh, and it is not on the repository's own host")]
+    SshElsewhere,
     #[error("{url} is no LFS server of this repository (status {status}){}", quote(.said.as_deref()))]
     NoServer { url: RedactedUrl, status: u16, authenticated: bool, said: Option<String> },
     #[error("{url} {} (status {status}){}", if *.authenticated { "refused the credential" } else { "wants a credential" }, quote(.said.as_deref()))]
@@ -48,6 +52,16 @@ fn quote(text: Option<&str>) -> String {
     text.map(|text| format!("; it said: {text}")).unwrap_or_default()
 }
 
+fn ended(status: Option<u32>) -> String {
+    status.map(|status| format!(" (exit status {status})")).unwrap_or_default()
+}
+
+/// A host that knows the command and refuses says it in text alone.
+fn denies(said: Option<&str>) -> bool {
+    let lower = said.unwrap_or_default().to_lowercase();
+    ["denied", "not allowed", "unauthorized", "forbidden", "no access"].iter().any(|word| lower.contains(word))
+}
+
 impl LfsError {
     /// The server's own wish how long to wait.
     pub(super) fn wait(&self) -> Option<Duration> {
@@ -61,9 +75,10 @@ impl LfsError {
 impl Classified for LfsError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Config(_) | Self::Answer { .. } | Self::Href { .. } | Self::Limit { .. } => Reason::SourceRefused,
+            Self::Config(_) | Self::Leave { .. } | Self::Answer { .. } | Self::Href { .. } | Self::Limit { .. } => Reason::SourceRefused,
             Self::PlainHttp => Reason::NotPermitted,
-            Self::Ssh => Reason::Unsupported,
+            Self::Ssh { said, .. } if denies(said.as_deref()) => Reason::SourceAuth,
+            Self::Ssh { .. } | Self::SshElsewhere => Reason::Unsupported,
             Self::NoServer { .. } | Self::Missing { .. } => Reason::SourceNotFound,
             Self::Auth { .. } => Reason::SourceAuth,
             Self::Server { .. } => Reason::SourceUnavailable,
@@ -80,7 +95,10 @@ impl Classified for LfsError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::PlainHttp => "the operator allows it by --allow plain-http",
-            Self::Ssh => "use the repository's https URL, or name the LFS server's https URL as lfs.url in .lfsconfig",
+            Self::Ssh { .. } | Self::SshElsewhere => {
+                "name the LFS server's https URL as lfs.url in .lfsconfig, or fetch by the repository's https URL with its own source.git.secret; \
+                 source.git.lfs: keep ships the pointers, refuse fails where a build would"
+            }
             Self::NoServer { authenticated: false, .. } | Self::Auth { authenticated: false, .. } => {
                 "a server that keeps its objects from the public needs source.git.secret, which is shown to the repository's own host only"
             }

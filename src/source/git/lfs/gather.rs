@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::api::{self, Action, BATCH, Rules, Wanted};
 use super::ask::Asker;
-use super::endpoint::{self, Endpoint};
-use super::transfer::{Outcome, Transfer};
-use super::{Lfs, LfsError, Pointer, Store, config};
+use super::endpoint::{self, Endpoint, Server};
+use super::transfer::{Outcome, Transfer, passes};
+use super::{Lfs, LfsError, Pointer, Store, authenticate, config};
 use crate::event::SourceProgress;
 use crate::model::tree::{SourceTree, TreeError};
 use crate::model::{Classified, Reason, TreePath};
@@ -17,7 +17,7 @@ use crate::source::git::fetch::{Options, workspace_failed};
 use crate::source::git::remote::Notice;
 use crate::source::git::tree::{GitTree, Pointing};
 use crate::support::backoff::{Backoff, random};
-use crate::support::limits::{LFS_CONFIG_BYTES, LFS_OBJECTS, LFS_OBJECTS_MOST, OBJECT_BYTES, SOURCE_BYTES};
+use crate::support::limits::{LFS_CONFIG_BYTES, LFS_LEAVES, LFS_OBJECTS, LFS_OBJECTS_MOST, OBJECT_BYTES, SOURCE_BYTES};
 
 /// Tries in a row of which none brings an object.
 const TRIES: u32 = 3;
@@ -92,7 +92,9 @@ struct Gathering<'a, 'p> {
     tree: &'a GitTree,
     options: &'a Options,
     asker: Asker<'a>,
-    endpoint: Option<Endpoint>,
+    server: Option<Server>,
+    /// What the host of ssh said last, and how often it was asked.
+    leave: (Option<Endpoint>, u32),
     progress: &'p mut dyn FnMut(SourceProgress) -> bool,
     told: Instant,
     store: Store,
@@ -105,12 +107,13 @@ struct Gathering<'a, 'p> {
 }
 
 impl<'a, 'p> Gathering<'a, 'p> {
-    fn new(tree: &'a GitTree, options: &'a Options, net: &'a BlockingClient, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
+    fn new(tree: &'a GitTree, options: &'a Options, net: &BlockingClient, progress: &'p mut dyn FnMut(SourceProgress) -> bool) -> Self {
         Self {
             tree,
             options,
             asker: Asker::new(net, options),
-            endpoint: None,
+            server: None,
+            leave: (None, 0),
             progress,
             told: Instant::now(),
             store: Store::new(options.lfs),
@@ -173,7 +176,8 @@ impl<'a, 'p> Gathering<'a, 'p> {
     fn round(&mut self, left: &mut Vec<Wanted>) -> Result<(), Failed> {
         let endpoint = self.endpoint()?;
         let reference = self.tree.revision().r#ref.as_deref();
-        let answer = self.asker.batch(&endpoint, &api::question(left, reference))?;
+        let answer = self.asker.batch(&endpoint, &api::question(left, reference));
+        let answer = answer.map_err(|error| self.refused(error))?;
         let rules = Rules { batch: &endpoint.batch, plain_http: self.options.plain_http };
         let (mut jobs, mut failed): (Vec<(usize, &Wanted, Action)>, Option<Failed>) = (Vec::new(), None);
         for (index, (action, wanted)) in rules.read(&answer, left).map_err(GitError::from)?.into_iter().zip(&*left).enumerate() {
@@ -207,14 +211,39 @@ impl<'a, 'p> Gathering<'a, 'p> {
     }
 
     fn endpoint(&mut self) -> Result<Endpoint, GitError> {
-        if let Some(endpoint) = &self.endpoint {
-            return Ok(endpoint.clone());
+        let at = match self.server()? {
+            Server::Known(endpoint) => return Ok(endpoint),
+            Server::Ssh(address) => address,
+        };
+        match &self.leave {
+            (Some(endpoint), asked) if *asked >= LFS_LEAVES || !api::is_over(endpoint.until) => Ok(endpoint.clone()),
+            (_, asked) => {
+                let endpoint = authenticate::ask(&self.asker.net, self.options, &at)?;
+                self.leave = (Some(endpoint.clone()), asked + 1);
+                Ok(endpoint)
+            }
+        }
+    }
+
+    /// What a host of ssh gave leave for may be over before it said: then it is asked anew.
+    fn refused(&mut self, error: GitError) -> Failed {
+        let by_leave = self.leave.0.is_some() && self.leave.1 < LFS_LEAVES;
+        if !by_leave || !matches!(error, GitError::Lfs(LfsError::Auth { .. })) {
+            return error.into();
+        }
+        self.leave.0 = None;
+        Failed::of_object(error)
+    }
+
+    fn server(&mut self) -> Result<Server, GitError> {
+        if let Some(server) = &self.server {
+            return Ok(server.clone());
         }
         let refused = |rule| GitError::from(TreeError::Refused { path: ".lfsconfig".to_owned(), rule });
         let text = self.tree.at_root(b".lfsconfig", LFS_CONFIG_BYTES)?;
         let named = text.map(|text| config::url(&text)).transpose().map_err(refused)?.flatten();
-        let endpoint = endpoint::find(&self.options.address, named.as_deref(), self.options.plain_http)?;
-        Ok(self.endpoint.insert(endpoint).clone())
+        let server = endpoint::find(&self.options.address, named.as_deref(), self.options.plain_http)?;
+        Ok(self.server.insert(server).clone())
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), GitError> {
@@ -253,11 +282,9 @@ impl From<GitError> for Failed {
 }
 
 impl Failed {
-    /// Of an object: leave to fetch it may have run out since it was given.
+    /// Of an object, or of something that leave was given for.
     fn of_object(error: GitError) -> Self {
-        let over = matches!(error, GitError::Lfs(LfsError::Auth { .. }));
-        let failed = Self::from(error);
-        Self { passes: failed.passes || over, ..failed }
+        Self { passes: passes(&error), error }
     }
 
     /// Keeps the first that may pass; one that will not is the end.

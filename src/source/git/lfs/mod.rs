@@ -1,11 +1,12 @@
 //! Git LFS: large files that are kept beside the repository, and pointers to them in it. After a fetch the objects below the
 //! context's root are fetched, too, each checked by its id and size, into one file in the workspace that trees read from.
 //!
-//! By the batch API with its basic transfer alone (git-lfs, docs/api). No program runs, and of what a repository says of itself
+//! By the batch API with its basic transfer alone (git-lfs, docs/api). No program of this machine runs, and of what a repository says of itself
 //! (`.lfsconfig`) only the server's URL counts.
 
 mod api;
 mod ask;
+mod authenticate;
 mod config;
 mod endpoint;
 mod error;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::LfsError;
 use super::api::{Action, Wanted};
 use super::ask::{Asker, body_error};
 use crate::model::digest::hex;
+use crate::model::{Classified, Reason};
 use crate::net::RedactedUrl;
 use crate::net::header::CONTENT_LENGTH;
 use crate::source::git::GitError;
@@ -42,19 +43,25 @@ pub(super) struct Transfer<'a> {
     pub received: &'a AtomicU64,
 }
 
+/// Whether another try may bring an object: leave to fetch it may have run out since it was given.
+pub(super) fn passes(error: &GitError) -> bool {
+    error.reason() == Reason::SourceUnavailable || matches!(error, GitError::Lfs(LfsError::Auth { .. }))
+}
+
 impl Transfer<'_> {
-    /// Fetches them all, as far as they can be had. `goes_on` is asked a few times a second.
+    /// Fetches them all, as far as they can be had; one that will not come is the end of all. `goes_on` is asked a few times a
+    /// second. Outcomes are in the order in which they were known, so that the first error that does not pass is the reason.
     pub fn run(&self, jobs: Vec<(usize, &Wanted, Action)>, goes_on: &mut dyn FnMut() -> bool) -> Vec<Outcome> {
-        let (stopped, workers) = (AtomicBool::new(false), jobs.len().min(AT_ONCE));
+        let workers = jobs.len().min(AT_ONCE);
         let (outcomes, waiting) = channel();
         let queue = Mutex::new(jobs.into_iter());
         thread::scope(|scope| {
             for _ in 0..workers {
-                let (outcomes, queue, stopped) = (outcomes.clone(), &queue, &stopped);
+                let (outcomes, queue) = (outcomes.clone(), &queue);
                 scope.spawn(move || {
                     let next = || queue.lock().ok()?.next();
                     while let Some((index, wanted, action)) = next() {
-                        let outcome = self.object(wanted, action, stopped);
+                        let outcome = self.object(wanted, action);
                         if outcomes.send((index, outcome)).is_err() {
                             return;
                         }
@@ -65,19 +72,24 @@ impl Transfer<'_> {
             let mut done = Vec::new();
             loop {
                 match waiting.recv_timeout(EVERY) {
-                    Ok(outcome) => done.push(outcome),
+                    Ok(outcome) => {
+                        if outcome.1.as_ref().is_err_and(|error| !passes(error)) {
+                            self.asker.net.stop();
+                        }
+                        done.push(outcome);
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return done,
                 }
                 if !goes_on() {
-                    stopped.store(true, Ordering::Relaxed);
+                    self.asker.net.stop();
                 }
             }
         })
     }
 
-    fn object(&self, wanted: &Wanted, action: Action, stopped: &AtomicBool) -> Result<bool, GitError> {
-        if stopped.load(Ordering::Relaxed) {
+    fn object(&self, wanted: &Wanted, action: Action) -> Result<bool, GitError> {
+        if self.asker.net.is_cancelled() {
             return Err(GitError::Cancelled);
         }
         if action.is_over() {
@@ -95,9 +107,6 @@ impl Transfer<'_> {
         loop {
             let count = body.read(&mut piece).map_err(|error| body_error(&url, error))?;
             let bytes = &piece[..count];
-            if stopped.load(Ordering::Relaxed) {
-                return Err(GitError::Cancelled);
-            }
             if count == 0 {
                 break;
             }

@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::checkout::came_out;
 use super::lfs::{hand_written, pointer};
+use crate::model::digest::hex;
 use crate::model::{Classified, Reason};
 use crate::net::trial::{Asked, Pki, Server, answer, redirect};
 use crate::source::git::trial::{PASSWORD, Repo, Trial, challenge, knows};
@@ -104,6 +107,29 @@ fn what_comes_is_held_against_the_pointer() {
 }
 
 #[test]
+fn one_object_that_will_not_come_ends_the_fetch_at_once() {
+    let names: Vec<String> = (10..60).map(|n| format!("{n}.bin")).collect();
+    let paths: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    for bad in [b"wrong!".as_slice(), b""] {
+        let host = hand_written(&paths);
+        let wrong = hex(&Sha256::digest(b"11.bin"));
+        let server = Server::plain(move |asked, out| match asked.path() {
+            path if path.ends_with(&wrong) => answer(out, 200, &[], bad),
+            // Slower than it takes to know better.
+            _ if is_object(asked) => {
+                std::thread::sleep(Duration::from_secs(5));
+                host.answer(asked, out)
+            }
+            _ => host.answer(asked, out),
+        });
+        let began = Instant::now();
+        ends(&Trial::new(&server), Reason::SourceIntegrity, "11.bin");
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(counted(&server, is_object) < 10, "{}", counted(&server, is_object));
+    }
+}
+
+#[test]
 fn what_passes_is_tried_again_and_not_without_end() {
     let failing = |times: usize, status: u16| {
         let (host, count) = (one(), AtomicUsize::new(0));
@@ -177,6 +203,15 @@ fn g3_g4_an_object_comes_from_no_forbidden_place() {
         let server = one().serve_changed(move |_, said| said["objects"][0]["actions"]["download"]["href"] = json!(href));
         ends(&Trial::new(&server), Reason::SourceRefused, "only this node can see");
     }
+    // The user's own address is out in the world, as far as the fetch knows; what it leads to is not.
+    let server = one().serve_changed(|asked, said| {
+        let port = asked.header("host").unwrap().split(':').next_back().unwrap().to_owned();
+        said["objects"][0]["actions"]["download"]["href"] = json!(format!("http://localhost:{port}/objects/x"));
+    });
+    let mut trial = Trial::new(&server);
+    trial.loopback = false;
+    ends(&trial, Reason::SourceRefused, "this pod itself");
+    assert_eq!(counted(&server, is_object), 0);
     for headers in [
         json!({"Host": "other.example"}),
         json!({"content-length": "0"}),
