@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     match (cli::answer(&command, &Env, &mut io::stdin()), command) {
         (None, Command::Build(invocation) | Command::Fetch(invocation)) => build(&invocation, begun),
         (None, Command::Receive(wanted)) => ExitCode::from(cli::receive::run(wanted)),
+        (None, Command::Gc { dry_run }) => ExitCode::from(cli::gc::run(dry_run, &Env)),
         (Some(Err(failure)), _) => complain(&failure),
         (Some(Ok(text)), _) => {
             render::say(&text);

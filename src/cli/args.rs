@@ -30,6 +30,12 @@ pub enum Sub {
     Fetch(Box<FetchArgs>),
     /// Hand the archive on standard input to the agent that waits in this pod: kubectl exec -i POD -- podwright receive
     Receive(ReceiveArgs),
+    /// Take away what dead builds left on this node's engine: names beginning with podwright-tmp/ whose time is over
+    Gc {
+        /// Only say what would be taken away
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the resolved, redacted request and what would be done; touches nothing
     #[command(after_help = super::help::brief(EXAMPLE))]
     Plan(Box<BuildArgs>),

@@ -1,10 +1,11 @@
 //! The command line: arguments in, a command out; and what is said to people on the way.
 //!
 //! It parses and validates only. The commands that need no run (`plan`, `schema`, `version`) are answered here; nothing here
-//! fetches, builds or pushes; `receive` hands its standard input to the agent that does.
+//! fetches, builds or pushes; `receive` hands its standard input to the agent that does, `gc` asks the pipeline to sweep.
 
 mod args;
 mod context;
+pub mod gc;
 mod help;
 pub mod logging;
 mod plan;
@@ -34,6 +35,10 @@ pub enum Command {
     Build(Box<Invocation>),
     Fetch(Box<Invocation>),
     Receive(HandOver),
+    /// With or without taking anything away.
+    Gc {
+        dry_run: bool,
+    },
     Plan(Box<Invocation>),
     Schema(SchemaOf),
     Version {
@@ -92,16 +97,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Environment) ->
             Command::Fetch(rendered(args.overrides()?, progress, env)?)
         }
         Sub::Receive(args) => Command::Receive(receive::resolve(args, env)?),
+        Sub::Gc { dry_run } => Command::Gc { dry_run },
         Sub::Plan(args) => Command::Plan(invocation(*args, env)?),
         Sub::Schema { of } => Command::Schema(of),
         Sub::Version { json } => Command::Version { json },
     })
 }
 
-/// The answer to a command that needs no run; `None` for `build`, `fetch` and `receive`. Ends in a line end.
+/// The answer to a command that needs no run; `None` for `build`, `fetch`, `receive` and `gc`. Ends in a line end.
 pub fn answer(command: &Command, env: &dyn Environment, stdin: &mut dyn Read) -> Option<Result<String, Failure>> {
     Some(match command {
-        Command::Build(_) | Command::Fetch(_) | Command::Receive(_) => return None,
+        Command::Build(_) | Command::Fetch(_) | Command::Receive(_) | Command::Gc { .. } => return None,
         Command::Plan(invocation) => config::load(&invocation.overrides, env, stdin)
             .map(|settings| masked(&settings, &lines(&plan::of(&settings))))
             .map_err(|rejected| Failure::new(Phase::Prepare, &rejected.error)),

@@ -99,6 +99,9 @@ pub trait Engine: Send + Sync {
     /// `None` where the engine has no such image.
     async fn inspect(&self, name: &str) -> Result<Option<LocalImage>, EngineError>;
 
+    /// Every name, `repository:tag`, whose repository matches a pattern as of a shell.
+    async fn names(&self, repositories: &str) -> Result<Vec<String>, EngineError>;
+
     /// Sets a name, `repository:tag`, whatever it pointed to before.
     async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError>;
 

@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::preflight::Workspace;
 use super::push::Parcel;
 use super::reject::DEFECT;
+use super::sweep;
 use super::tidy::{Names, PREFIX};
 use super::vault::SettingsVault;
 use super::{build, fetch, publish, registries, retry, upload};
@@ -28,10 +29,14 @@ use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Referen
 use crate::registry::{self, DockerKeychain};
 use crate::report;
 use crate::source::upload::Desk;
+use crate::support::clock;
 use crate::support::redact::Redactor;
 
 /// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
 const TIDY: Duration = Duration::from_mins(1);
+
+/// How long it may take for what dead runs left: the next run goes on with it.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// What a run is given beside its settings.
 #[derive(Clone)]
@@ -200,7 +205,7 @@ impl<'a> Site<'a> {
         let settings = Arc::clone(&self.settings);
         let lay = || build::context(&settings, Arc::clone(&source), &engine.info().builder);
         let context = lay().map_err(|error| self.failure(&error))?;
-        let temporary = self.names.begin(&self.services.run);
+        let temporary = self.names.begin(&self.services.run, self.ends.saturating_duration_since(Instant::now()));
         let vault = || Arc::new(SettingsVault { settings: Arc::clone(&settings), redactor: Arc::clone(&self.services.redactor) });
         let no_cache = settings.build.no_cache;
         let mut built =
@@ -320,7 +325,14 @@ impl<'a> Site<'a> {
         };
         let why = tokio::select! {
             tidied = self.names.abandon(engine, stopped_in_build) => match tidied {
-                Ok(()) => return,
+                Ok(()) => {
+                    // What dead runs left is the next one's to take away, where that costs nobody anything.
+                    let others = sweep::sweep(engine, clock::unix(), false);
+                    if !cancel.is_cancelled() {
+                        let _ = tokio::time::timeout(SWEEP, others).await;
+                    }
+                    return;
+                }
                 Err(error) => error.to_string(),
             },
             () = patience => "the engine did not answer in time".to_owned(),

@@ -16,11 +16,14 @@ use crate::support::clock;
 pub const PREFIX: &str = "podwright-tmp/";
 
 /// The tag under which a run builds.
-const BUILT: &str = ":latest";
+pub(super) const BUILT: &str = ":latest";
 
-/// The run's own repository on the engine: when it began, and which it is.
-fn repository(run: &str) -> String {
-    format!("{PREFIX}{}-{run}", clock::unix())
+/// How much longer than its deadline a run may take to be gone: its grace, and clocks that are set.
+const SLACK: Duration = Duration::from_mins(5);
+
+/// The run's own repository on the engine: until when it can live, and which it is.
+fn repository(run: &str, left: Duration) -> String {
+    format!("{PREFIX}{}-{run}", clock::unix().saturating_add_unsigned((left + SLACK).as_secs()))
 }
 
 /// The repositories of the runs that built this image and have not ended.
@@ -29,7 +32,7 @@ fn owners(image: &LocalImage) -> impl Iterator<Item = &str> {
 }
 
 /// The mark of a run on what a borrowed name pointed to before, or on its own image where that was nothing.
-fn mark(owner: &str, name: &str, before: bool) -> String {
+pub(super) fn mark(owner: &str, name: &str, before: bool) -> String {
     let hash = Digest::sha256(Sha256::digest(name));
     format!("{owner}:{}-{}", if before { "before" } else { "nothing" }, &hash.hex()[..16])
 }
@@ -45,9 +48,9 @@ pub struct Names {
 }
 
 impl Names {
-    /// The name to build under. From here on the engine may have it.
-    pub fn begin(&mut self, run: &str) -> String {
-        format!("{}{BUILT}", self.own.insert(repository(run)))
+    /// The name to build under. From here on the engine may have it, for as long as the run has left.
+    pub fn begin(&mut self, run: &str, left: Duration) -> String {
+        format!("{}{BUILT}", self.own.insert(repository(run, left)))
     }
 
     pub fn built(&mut self, id: &ImageId) {
@@ -147,7 +150,7 @@ impl Names {
 
 /// Takes a name of ours from an image that stays: a daemon deletes an image with its last name, so the name goes to another
 /// one first.
-async fn let_go<E: Engine>(engine: &E, name: &str, to: Option<&ImageId>) -> Result<(), EngineError> {
+pub(super) async fn let_go<E: Engine>(engine: &E, name: &str, to: Option<&ImageId>) -> Result<(), EngineError> {
     if let Some(to) = to {
         match engine.tag(to, name).await {
             // That one is gone: then the first goes with its name.

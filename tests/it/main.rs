@@ -48,6 +48,7 @@ mod source_edges;
 mod ssh;
 mod stopping;
 mod submodules;
+mod sweeping;
 mod table;
 mod upload;
 mod waiting;

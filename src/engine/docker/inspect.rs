@@ -1,5 +1,7 @@
 //! What the daemon knows of an image (Engine API reference, "Inspect an image"). bollard leaves out the parent.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
@@ -21,6 +23,36 @@ struct Inspected {
     variant: Option<String>,
     repo_tags: Option<Vec<String>>,
     repo_digests: Option<Vec<String>>,
+}
+
+/// Tries of a list: the containerd store fails the whole of it when an image goes away while it is made (seen of 26.1).
+const LISTS: u32 = 5;
+
+/// The names whose repository matches (Engine API reference, "List Images", filter `reference`).
+pub async fn names(client: &Client, repositories: &str) -> Result<Vec<String>, EngineError> {
+    const DOING: &str = "list images";
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Listed {
+        repo_tags: Option<Vec<String>>,
+    }
+    let filters = serde_json::json!({"reference": [repositories]}).to_string();
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filters", &filters).finish();
+    let mut tries = 0;
+    loop {
+        let request = client.request(Method::GET, &format!("/images/json?{query}")).body(no_body());
+        let (head, body) = client.call(DOING, SMALL_CALL, request).await?;
+        tries += 1;
+        match head.status {
+            status if status.is_success() => {
+                let listed: Vec<Listed> =
+                    serde_json::from_slice(&body).map_err(|bad| EngineError::Lost { doing: DOING, why: bad.to_string() })?;
+                return Ok(listed.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default()).collect());
+            }
+            _ if tries < LISTS => tokio::time::sleep(Duration::from_millis(100)).await,
+            status => return Err(diagnose::call(DOING, status.as_u16(), client::message(&body))),
+        }
+    }
 }
 
 /// `None` where there is no such image.

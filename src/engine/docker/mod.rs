@@ -103,6 +103,10 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
         inspect::image(&self.client, name).await
     }
 
+    async fn names(&self, repositories: &str) -> Result<Vec<String>, EngineError> {
+        inspect::names(&self.client, repositories).await
+    }
+
     async fn tag(&self, id: &ImageId, name: &str) -> Result<(), EngineError> {
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
