@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
@@ -35,9 +36,6 @@ use crate::support::redact::Redactor;
 /// How long a run that was not stopped may take to tidy up; a busy daemon on a slow disk needs its time.
 const TIDY: Duration = Duration::from_mins(1);
 
-/// How long it may take for what dead runs left: the next run goes on with it.
-const SWEEP: Duration = Duration::from_secs(5);
-
 /// What a run is given beside its settings.
 #[derive(Clone)]
 pub struct Services {
@@ -58,6 +56,8 @@ struct Site<'a> {
     names: Names,
     keychain: Arc<DockerKeychain>,
     engine: Option<Arc<Docker<DockerKeychain>>>,
+    /// Takes away what dead runs left, beside the story; where it is not done at the end, the next run goes on with it.
+    sweeping: Option<AbortOnDropHandle<()>>,
     workspace: Option<Workspace>,
     /// Where a fetch alone leaves what it fetched.
     outbox: Option<Outbox>,
@@ -106,6 +106,7 @@ impl<'a> Site<'a> {
             ends: Instant::from_std(services.begun) + settings.deadline,
             settings,
             engine: None,
+            sweeping: None,
             workspace: None,
             outbox: None,
             desk: None,
@@ -157,6 +158,10 @@ impl<'a> Site<'a> {
         build::asked(&self.settings).into_iter().try_for_each(|option| engine.honours(option)).map_err(|error| self.failure(&error))?;
         self.check_credentials()?;
         self.claim_workspace()?;
+        let swept = Arc::clone(&engine);
+        self.sweeping = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ = sweep::sweep(swept.as_ref(), clock::unix(), false).await;
+        })));
         Ok(engine)
     }
 
@@ -296,6 +301,7 @@ impl<'a> Site<'a> {
                 error = Some(failure);
             }
         }
+        drop(self.sweeping.take());
         if let Some(engine) = self.engine.take() {
             self.tidy(engine.as_ref(), stopped_in_build).await;
         }
@@ -325,14 +331,7 @@ impl<'a> Site<'a> {
         };
         let why = tokio::select! {
             tidied = self.names.abandon(engine, stopped_in_build) => match tidied {
-                Ok(()) => {
-                    // What dead runs left is the next one's to take away, where that costs nobody anything.
-                    let others = sweep::sweep(engine, clock::unix(), false);
-                    if !cancel.is_cancelled() {
-                        let _ = tokio::time::timeout(SWEEP, others).await;
-                    }
-                    return;
-                }
+                Ok(()) => return,
                 Err(error) => error.to_string(),
             },
             () = patience => "the engine did not answer in time".to_owned(),

@@ -38,6 +38,7 @@ pub async fn sweep<E: Engine>(engine: &E, now: i64, dry: bool) -> Result<Swept, 
         }
         swept.removed.extend(names);
     }
+    swept.removed.sort_unstable();
     Ok(swept)
 }
 
