@@ -59,6 +59,7 @@ pub enum BuildOption {
     NoNetwork,
     HostNetwork,
     AddHosts,
+    HostGateway,
     ShmSize,
     Ulimits,
     CacheFrom,
@@ -69,7 +70,7 @@ pub enum BuildOption {
 
 impl BuildOption {
     /// Every one there is, in the order of the documents.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Target,
         Self::Args,
         Self::Labels,
@@ -79,6 +80,7 @@ impl BuildOption {
         Self::NoNetwork,
         Self::HostNetwork,
         Self::AddHosts,
+        Self::HostGateway,
         Self::ShmSize,
         Self::Ulimits,
         Self::CacheFrom,
@@ -99,6 +101,7 @@ impl BuildOption {
             Self::NoNetwork => "build.network: none",
             Self::HostNetwork => "build.network: host",
             Self::AddHosts => "build.addHosts",
+            Self::HostGateway => "build.addHosts: host-gateway",
             Self::ShmSize => "build.shmSize",
             Self::Ulimits => "build.ulimits",
             Self::CacheFrom => "build.cacheFrom",

@@ -40,10 +40,11 @@ pub async fn image(client: &Client, name: &str) -> Result<Option<LocalImage>, En
     let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
     Ok(Some(LocalImage {
         id: ImageId::parse(&found.id).map_err(|bad| garbled(bad.to_string()))?,
-        parent: found.parent.and_then(|parent| ImageId::parse(&parent).ok()),
+        parent: found.parent.and_then(|parent| ImageId::parse(&parent).or_else(|_| ImageId::parse(&format!("sha256:{parent}"))).ok()),
         size: found.size.unwrap_or_default(),
         platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
-        tags: found.repo_tags.unwrap_or_default(),
+        // Podman writes the host where Docker leaves it out, and leaves out an id's algorithm.
+        tags: found.repo_tags.unwrap_or_default().iter().map(|tag| tag.strip_prefix("docker.io/").unwrap_or(tag).to_owned()).collect(),
         digests: found.repo_digests.unwrap_or_default(),
     }))
 }
