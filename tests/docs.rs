@@ -93,6 +93,7 @@ fn the_files_the_readme_names_are_there() {
     for file in [
         "images/demo.sh",
         "tests/run.sh",
+        "tests/matrix.sh",
         "deploy/kubernetes-job.yaml",
         "deploy/kubernetes-init.yaml",
         "docs/upload.md",

@@ -2,7 +2,9 @@
 # Runs every check and test there is, on private engines of its own, and says how many passed.
 #
 #   tests/run.sh                  everything, on 20.10 (graph driver) and 26.1 (containerd store): what CI runs
-#   tests/run.sh --engine 28.5    the end-to-end tests on this engine alone; with +containerd for that store; may be repeated
+#   tests/run.sh --engine 28.5    the end-to-end tests on this engine alone; with +containerd for that store; `podman` is one too;
+#                                 may be repeated
+#   tests/run.sh --table          with these: what became of the options of a build, in one table, and an error where that is unknown
 #   tests/run.sh --only NAME      the end-to-end tests whose names hold NAME, and nothing else
 #
 # On Debian, as root, it installs what is missing; elsewhere it says what that is. At most 60 minutes on 2 cores from nothing.
@@ -11,11 +13,12 @@ cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"; exit 2; }
 
-engines=() only=
+engines=() only='' table=''
 while (($#)); do
   case $1 in
     --engine) (($# >= 2)) || usage; engines+=("$2"); shift ;;
     --only) (($# >= 2)) || usage; only=$2; shift ;;
+    --table) table=yes ;;
     *) usage ;;
   esac
   shift
@@ -77,9 +80,9 @@ tests() {
 end_to_end() {
   local engine=$1 dir=$scratch/${1//[^a-z0-9]/} options=()
   [[ $engine != *+containerd ]] || options+=(--containerd-store)
-  say "bringing up Docker $engine"
+  say "bringing up $engine"
   if ! tests/env/engine up "${engine%+*}" "$dir" "${options[@]}"; then
-    failed=$((failed + 1)) broken+=("Docker $engine")
+    failed=$((failed + 1)) broken+=("engine $engine")
     return
   fi
   running=$dir
@@ -87,7 +90,7 @@ end_to_end() {
   local skips=()
   [[ $engine == "${engines[0]}" ]] || skips=(--skip doors:: --skip redirects:: --skip receive:: --skip ssh:: --skip upload::)
   # A hung daemon ends the run with a word, not CI without one. Some 8 minutes when all is well.
-  tests "end to end on Docker $engine" timeout --verbose --kill-after 10 30m \
+  tests "end to end on $engine" timeout --verbose --kill-after 10 30m \
     tests/env/engine exec "$dir" env PODWRIGHT_TEST_LEDGER="$scratch/ledger" "$it" ${only:+"$only"} "${skips[@]}"
   tests/env/engine down "$dir"
   running=
@@ -137,6 +140,7 @@ unset GIT_SSL_CAINFO AWS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR DOCKER_HOST DOCKER
 unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
 for engine in "${engines[@]}"; do end_to_end "$engine"; done
 [[ -z $whole ]] || check "ledger" "$ledger" "$scratch/ledger"
+[[ -n $whole || -z $table ]] || check "options" "$ledger" "$scratch/ledger" options
 
 printf '\n%s s\n' $((SECONDS - started))
 ((${#broken[@]} == 0)) || printf 'failed: %s\n' "${broken[@]}"

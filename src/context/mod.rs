@@ -42,6 +42,8 @@ pub enum ContextError {
     Syntax { place: String, rule: String },
     #[error("the classic builder would show COPY a Dockerfile that must stay hidden, because the context holds a .dockerignore of its own")]
     ClassicCannotHide,
+    #[error("Podman's service takes no context with a symbolic link that leads out of it, such as {path:?} to {target:?}")]
+    LinkLeadsOut { path: String, target: String },
 }
 
 /// Writes all of a source as one tar, whatever an ignore file says: what `podwright fetch` keeps for a later build.
@@ -64,7 +66,7 @@ impl Classified for ContextError {
                 Reason::DockerfileInvalid
             }
             Self::Frontend { .. } => Reason::NotPermitted,
-            Self::ClassicCannotHide => Reason::Unsupported,
+            Self::ClassicCannotHide | Self::LinkLeadsOut { .. } => Reason::Unsupported,
         }
     }
 
@@ -73,6 +75,7 @@ impl Classified for ContextError {
             Self::Tree(error) => error.hint(),
             Self::Frontend { .. } => Some("docker/dockerfile needs no permission".into()),
             Self::ClassicCannotHide => Some("use builder: buildkit, or let the .dockerignore name itself and the Dockerfile".into()),
+            Self::LinkLeadsOut { .. } => Some("name it in the .dockerignore, make the link absolute, or use a node with Docker".into()),
             Self::DockerfileMissing { .. } => Some("name it by build.dockerfile (-f), relative to the source's subdir".into()),
             _ => None,
         }

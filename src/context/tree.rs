@@ -153,6 +153,22 @@ impl ContextTree {
 }
 
 impl Told {
+    /// That no link that is shown leads out of the context, as the text of its target goes: an engine that unpacks the tar without a
+    /// root of its own refuses the whole of it (containers/storage, pkg/archive/archive.go, `breakoutError`).
+    pub fn links_stay_inside(&self) -> Result<(), ContextError> {
+        let mut leads_out = None;
+        visible::walk(self.context.source.as_ref(), &self.context.visible, &mut |entry| {
+            if let Kind::Symlink { target } = &entry.kind
+                && leads_out.is_none()
+                && climbs_out(entry.path.as_bytes(), target)
+            {
+                leads_out = Some((entry.path.display(), String::from_utf8_lossy(target).into_owned()));
+            }
+            Ok(())
+        })?;
+        leads_out.map_or(Ok(()), |(path, target)| Err(ContextError::LinkLeadsOut { path, target }))
+    }
+
     /// Writes the tar.
     pub fn write(self, out: &mut dyn std::io::Write) -> Result<ContextSent, TreeError> {
         let mut tar = TarWriter::new(out);
@@ -172,6 +188,21 @@ impl Told {
         }
         tar.finish(counted.left_out)
     }
+}
+
+/// Whether a link's target, put behind the link's directory, climbs above the root on its way. An absolute one begins in that
+/// directory too, for a reader that puts the two together.
+fn climbs_out(path: &[u8], target: &[u8]) -> bool {
+    let mut depth = path.split(|byte| *byte == b'/').count() - 1;
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if depth == 0 => return true,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -229,5 +260,22 @@ mod tests {
         let mut tar = Vec::new();
         assert_eq!(told(".dockerignore\nDockerfile\n").unwrap().write(&mut tar).unwrap().entries, 2, "a and the rules");
         assert_eq!(told("a\n").err().unwrap().reason(), Reason::Unsupported);
+    }
+
+    #[test]
+    fn a_link_that_climbs_out_of_the_context_is_known_by_its_words() {
+        for (path, target, out) in [
+            ("a", "..", true),
+            ("a", "../context/b", true),
+            ("dir/a", "..", false),
+            ("dir/a", "../b/./../c", false),
+            ("dir/a", "../../b", true),
+            ("a", "/etc/passwd", false),
+            ("a", "/../b", true),
+            ("a", "b/../c", false),
+            ("a", "b/../..", true),
+        ] {
+            assert_eq!(climbs_out(path.as_bytes(), target.as_bytes()), out, "{path} -> {target}");
+        }
     }
 }

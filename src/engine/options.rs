@@ -59,6 +59,7 @@ pub enum BuildOption {
     NoNetwork,
     HostNetwork,
     AddHosts,
+    HostGateway,
     ShmSize,
     Ulimits,
     CacheFrom,
@@ -71,7 +72,7 @@ pub enum BuildOption {
 
 impl BuildOption {
     /// Every one there is, in the order of the documents.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Target,
         Self::Args,
         Self::Labels,
@@ -81,6 +82,7 @@ impl BuildOption {
         Self::NoNetwork,
         Self::HostNetwork,
         Self::AddHosts,
+        Self::HostGateway,
         Self::ShmSize,
         Self::Ulimits,
         Self::CacheFrom,
@@ -103,6 +105,7 @@ impl BuildOption {
             Self::NoNetwork => "build.network: none",
             Self::HostNetwork => "build.network: host",
             Self::AddHosts => "build.addHosts",
+            Self::HostGateway => "build.addHosts: host-gateway",
             Self::ShmSize => "build.shmSize",
             Self::Ulimits => "build.ulimits",
             Self::CacheFrom => "build.cacheFrom",

@@ -36,6 +36,7 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
         O::NoNetwork => build.network == settings::Network::None,
         O::HostNetwork => build.network == settings::Network::Host,
         O::AddHosts => !build.add_hosts.is_empty(),
+        O::HostGateway => build.add_hosts.iter().any(|host| host.ends_with(":host-gateway")),
         O::ShmSize => build.shm_bytes.is_some(),
         O::Ulimits => !build.ulimits.is_empty(),
         O::CacheFrom => !build.cache_from.is_empty(),
@@ -88,6 +89,9 @@ pub async fn run<E: Engine>(
     };
     let context = if engine.info().builder == "classic" {
         let told = context.told()?;
+        if engine.info().engine == "podman" {
+            told.links_stay_inside()?;
+        }
         Context::Told { name: told.name.clone(), tar: Box::new(move |out| told.write(out)) }
     } else {
         let asked = context.asked()?;

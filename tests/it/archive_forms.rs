@@ -7,7 +7,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha512};
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
@@ -18,7 +18,7 @@ fn context() -> Context {
     let holes = File::create(context.path().join("holes")).unwrap();
     holes.write_all_at(b"in the midst", 3 << 20).unwrap();
     holes.set_len(5 << 20).unwrap();
-    context.mode("run.sh", 0o755).link("link", "a/b/c").link("dangling", "../nowhere")
+    context.mode("run.sh", 0o755).link("link", "a/b/c").link("dangling", Engine::shared().outside())
 }
 
 /// By the tools of the machine, `$1` the directory: what they write to standard output.
@@ -51,7 +51,7 @@ fn every_form_of_archive_comes_to_the_same_image() {
         // The name says nothing: the first bytes do.
         let url = server.file("source", &bytes);
         let (reference, _) = destination(&format!("form-{number}"));
-        let agent = Agent::build().args(&["-d", &reference, "--builder", BUILDERS[number % BUILDERS.len()]]);
+        let agent = Agent::build().args(&["-d", &reference, "--builder", builders()[number % builders().len()]]);
         let agent = agent.args(&["--archive", &url, "--allow", "plain-http"]);
         let agent = if number % 2 == 0 { agent.args(&["--archive-format", format]) } else { agent };
         same_as_on_disk(&agent.run().ok(), context.path(), format);
@@ -90,7 +90,7 @@ fn a_single_file_and_an_inline_dockerfile_are_a_build() {
     std::fs::create_dir(directory.join("lib")).unwrap();
     std::fs::write(directory.join("lib/app.jar"), &jar).unwrap();
     let sum = format!("{:x}", Sha512::digest(&jar));
-    for builder in BUILDERS {
+    for builder in builders() {
         let (reference, _) = destination("one-file");
         let agent = Agent::build().args(&["-d", &reference, "--builder", builder, "--archive", &url, "--allow", "plain-http"]);
         let agent = agent.args(&["--archive-format", "file", "--archive-name", "lib/app.jar", "--sha512", &sum]);

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::faults::Faulty;
 use crate::harness::prelude::*;
 
@@ -54,7 +54,7 @@ fn a_path_a_url_and_standard_input_come_to_the_same_image() {
         let bytes = tarball(&context, gzip);
         let url = server.file("web.tar", &bytes);
         let path = on_this_machine("web.tar", &bytes);
-        for (number, builder) in BUILDERS.iter().cycle().take(3).enumerate() {
+        for (number, builder) in builders().into_iter().cycle().take(3).enumerate() {
             let (reference, _) = destination(&format!("archive-{number}-{gzip}"));
             let agent =
                 Agent::build().args(&["-d", &reference, "--builder", builder, "--strip-components", "1", "--sha256", &sha256(&bytes)]);
@@ -108,7 +108,7 @@ fn a_token_in_a_url_stays_in_the_request() {
     let server = GitServer::start(&GitDemands::default());
     let url = server.file("web.tgz", &bytes);
     let (reference, _) = destination("archive-token");
-    for builder in BUILDERS {
+    for builder in builders() {
         let signed = format!("{url}?X-Amz-Signature={}", canary.value);
         let agent = Agent::build().args(&["-d", &reference, "--builder", builder, "--archive", &signed, "--strip-components", "1"]);
         agent.args(&["--allow", "plain-http"]).canary(&canary).run().ok();

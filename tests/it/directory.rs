@@ -2,9 +2,6 @@
 
 use crate::harness::prelude::*;
 
-/// Both builders, by the names of the request.
-pub const BUILDERS: [&str; 2] = ["classic", "buildkit"];
-
 /// A destination in the shared registry that no other test uses.
 pub fn destination(test: &str) -> (String, String) {
     let repository = format!("team/{test}");
@@ -14,7 +11,7 @@ pub fn destination(test: &str) -> (String, String) {
 #[test]
 fn a_directory_is_built_and_pushed_and_exit_0_means_that_it_is_there() {
     promise!(1, 5, 7, 9);
-    for builder in BUILDERS {
+    for builder in builders() {
         let context =
             Context::with("FROM BASE\nCOPY . /src\nRUN echo made > /made\nCMD cat /src/hello\n").file("hello", format!("hello {builder}"));
         let (reference, repository) = destination(&format!("directory-{builder}"));
@@ -78,7 +75,7 @@ fn the_agent_has_one_user_one_group_and_nothing_else() {
 #[test]
 fn no_process_is_started() {
     promise!(9);
-    for builder in BUILDERS {
+    for builder in builders() {
         let context = Context::with("FROM BASE\nRUN true\n");
         let (reference, _) = destination("children");
         let run = Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]).traced().run().ok();

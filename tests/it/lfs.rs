@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use crate::archives::random_file;
 use crate::contexts::{ours, reference};
-use crate::directory::BUILDERS;
 use crate::faults::Faulty;
 use crate::harness::git::{Repository, git};
 use crate::harness::lfs::LfsServer;
@@ -51,16 +50,16 @@ fn a_commit_becomes_the_image_that_a_clone_by_git_lfs_makes() {
     let url = server.url(&repository);
     let cloned = clone(&url);
     assert_eq!(fs::metadata(cloned.join("large.bin")).unwrap().len(), 12_000_000, "the oracle has a pointer");
-    for builder in BUILDERS {
+    for builder in builders() {
         let wanted = reference(&cloned, "git-lfs", builder, &[]);
         let (_, made) = ours(Agent::build().args(&["--git", &url, "--no-cache"]).args(&PLAIN), "git-lfs", builder);
         assert_same(&made, &wanted, &format!("{builder}: ours | clone's"));
     }
     let kept = Agent::build().args(&["--git", &url, "--lfs", "keep"]).args(&PLAIN);
-    let (run, made) = ours(kept, "git-lfs-kept", "buildkit");
+    let (run, made) = ours(kept, "git-lfs-kept", builder());
     let told = run.events_named("notice").iter().map(|notice| notice.data["message"].to_string()).collect::<String>();
     assert!(told.contains("large.bin"), "{told}");
-    assert_ne!(made[&b"large.bin"[..]], reference(&cloned, "git-lfs-kept", "buildkit", &[])[&b"large.bin"[..]]);
+    assert_ne!(made[&b"large.bin"[..]], reference(&cloned, "git-lfs-kept", builder(), &[])[&b"large.bin"[..]]);
 }
 
 #[test]
@@ -122,7 +121,7 @@ fn memory_does_not_grow_with_an_object_of_lfs() {
     random_file(&file, 128 << 20);
     repository.write("a.bin", lfs.take(&file));
     repository.commit("first");
-    for builder in BUILDERS {
+    for builder in builders() {
         let run = Agent::build().args(&["--no-push", "--git", &server.url(&repository), "--builder", builder]).args(&PLAIN).run().ok();
         assert!(run.rss_kib > 0 && run.rss_kib <= 48 << 10, "{builder}: {} KiB", run.rss_kib);
     }

@@ -4,7 +4,7 @@
 use podwright::engine::BuildOption as O;
 use podwright::engine::BuildOption;
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::harness::ledger;
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
@@ -51,16 +51,11 @@ fn writes(option: BuildOption, builder: &str, dockerfile: &str, arguments: &[&st
     became(option, builder, cell, |_, image| image.holds(path, bytes))
 }
 
-/// Whether the engine is this one or a newer one.
-fn is_from(version: u32) -> bool {
-    Engine::shared().version.split('.').next().unwrap().parse::<u32>().unwrap() >= version
-}
-
 #[test]
 fn target_arguments_and_labels_reach_the_build() {
     promise!(1);
     let dockerfile = "FROM BASE AS first\nARG WHO=nobody\nRUN echo first $WHO > /x\nFROM BASE\nRUN echo second > /x\n";
-    for builder in BUILDERS {
+    for builder in builders() {
         assert!(writes(O::Target, builder, dockerfile, &["--target", "first"], ("x", b"first nobody\n")));
         assert!(writes(O::Args, builder, dockerfile, &["--target", "first", "--build-arg", "WHO=me, you"], ("x", b"first me, you\n")));
         let labelled = cell(O::Labels, builder, &Context::with(dockerfile), |agent| agent.args(&["--label", "team=a=b,c"]));
@@ -71,7 +66,7 @@ fn target_arguments_and_labels_reach_the_build() {
 #[test]
 fn d4_a_base_is_asked_for_and_no_step_is_taken_from_the_cache_where_that_is_wanted() {
     promise!(1);
-    for builder in BUILDERS {
+    for builder in builders() {
         // The node has another image under the name than the registry.
         let (base, _) = destination(&format!("option-poisoned-{builder}"));
         let real = Context::with("FROM BASE\nRUN echo real > /who\n");
@@ -98,15 +93,18 @@ fn d4_a_base_is_asked_for_and_no_step_is_taken_from_the_cache_where_that_is_want
 #[test]
 fn hosts_shared_memory_and_bounds_reach_the_steps_or_are_refused() {
     promise!(1);
-    for builder in BUILDERS {
+    for builder in builders() {
         let hosts = "FROM BASE\nRUN grep -wE 'db|six' /etc/hosts | tr '\\t' ' ' | sort > /x\n";
         let arguments = ["--add-host", "db:10.9.8.7", "--add-host", "six=fd00::9"];
         assert!(writes(O::AddHosts, builder, hosts, &arguments, ("x", b"10.9.8.7 db\nfd00::9 six\n")));
+        let gateway = "FROM BASE\nRUN grep -w node /etc/hosts | tr '\\t' ' ' > /x\n";
+        let gateway = writes(O::HostGateway, builder, gateway, &["--add-host", "node:host-gateway"], ("x", b"10.213.0.1 node\n"));
+        assert_eq!(gateway, !Engine::shared().podman, "{builder}");
         let shm = "FROM BASE\nRUN df -k /dev/shm | awk 'NR==2 {print $2}' > /x\n";
         let shm = writes(O::ShmSize, builder, shm, &["--shm-size", "33m"], ("x", b"33792\n"));
         let bounds = "FROM BASE\nRUN echo $(ulimit -Sn) $(ulimit -Hn) > /x\n";
         let bounds = writes(O::Ulimits, builder, bounds, &["--ulimit", "nofile=101:202"], ("x", b"101 202\n"));
-        let expected = builder == "classic" || is_from(23);
+        let expected = builder == "classic" || Engine::shared().is_docker_from(23);
         assert_eq!((shm, bounds), (expected, expected), "{builder}");
     }
 }
@@ -115,14 +113,21 @@ fn hosts_shared_memory_and_bounds_reach_the_steps_or_are_refused() {
 fn d2_the_network_of_the_node_is_reached_by_permission_alone() {
     promise!(1);
     // Only the node has the bridge itself; without a network there is no card.
-    let host = "FROM BASE\nRUN grep -c docker0 /proc/net/dev > /x || true\n";
+    let host = format!("FROM BASE\nRUN grep -c {} /proc/net/dev > /x || true\n", Engine::shared().bridge());
     let none = "FROM BASE\nRUN grep -c eth0 /proc/net/dev > /x || true\n";
-    for builder in BUILDERS {
-        let context = Context::with(host);
+    for builder in builders() {
+        let context = Context::with(&host);
         let unasked = Agent::build().directory(context.path()).args(&["--no-push", "-t", "x", "--network", "host", "--builder", builder]);
         unasked.run().failed(13, "NotPermitted", "prepare");
-        assert!(writes(O::HostNetwork, builder, host, &["--network", "host", "--allow", "host-network"], ("x", b"1\n")));
-        assert!(writes(O::NoNetwork, builder, none, &["--network", "none"], ("x", b"0\n")));
+        // Of what nobody asked for, a step gets a card of its own, and not the node's.
+        let unasked = |dockerfile: &str| {
+            let run = cell(O::HostNetwork, builder, &Context::with(dockerfile), |agent| agent.args(&["--no-cache"]));
+            let Cell::Honoured(end) = run else { panic!("{builder}: refused") };
+            end.1
+        };
+        assert!(unasked(&host).holds("x", b"0\n") && unasked(none).holds("x", b"1\n"), "{builder}");
+        assert!(writes(O::HostNetwork, builder, &host, &["--no-cache", "--network", "host", "--allow", "host-network"], ("x", b"1\n")));
+        assert!(writes(O::NoNetwork, builder, none, &["--no-cache", "--network", "none"], ("x", b"0\n")));
     }
 }
 
@@ -130,7 +135,7 @@ fn d2_the_network_of_the_node_is_reached_by_permission_alone() {
 fn an_image_is_dated_by_its_source_or_the_option_is_refused() {
     promise!(1, 3);
     let context = Context::with("FROM BASE\nCOPY text /\nRUN echo a > /a\nENV A=b\n").file("text", "dated");
-    for builder in BUILDERS {
+    for builder in builders() {
         let dated = cell(O::Reproducible, builder, &context, |agent| {
             agent.args(&["--reproducible", "--no-cache"]).env("SOURCE_DATE_EPOCH", "1700000000")
         });
@@ -139,7 +144,7 @@ fn an_image_is_dated_by_its_source_or_the_option_is_refused() {
             let mut times = steps.iter().rev().take(3).map(|step| &step["created"]).chain([&image.config["created"]]);
             times.all(|time| time == "2023-11-14T22:13:20Z")
         });
-        assert_eq!(honoured, builder == "buildkit" && is_from(24), "{builder}");
+        assert_eq!(honoured, builder == "buildkit" && Engine::shared().is_docker_from(24), "{builder}");
     }
 }
 
@@ -149,13 +154,13 @@ fn a_cache_travels_inside_an_image_or_the_option_is_refused() {
     let (cache, _) = destination("option-cache");
     let context = Context::with("FROM BASE\nRUN echo once > /once\n");
     // Those of the builder that can, before those who use them.
-    for builder in BUILDERS {
+    for builder in builders() {
         let inline = ["--build-arg", "BUILDKIT_INLINE_CACHE=1", "-d", &cache];
         let written = cell(O::InlineCache, builder, &context, |agent| agent.args(&inline));
         let written = became(O::InlineCache, builder, written, |_, image| image.config["moby.buildkit.cache.v0"].is_string());
         assert_eq!(written, builder == "buildkit");
     }
-    for builder in BUILDERS {
+    for builder in builders() {
         let used = cell(O::CacheFrom, builder, &context, |agent| agent.args(&["--cache-from", &cache]));
         let used = became(O::CacheFrom, builder, used, |run, _| {
             let importing = format!("importing cache manifest from {cache}");
@@ -169,7 +174,7 @@ fn a_cache_travels_inside_an_image_or_the_option_is_refused() {
 #[test]
 fn d6_the_pods_proxies_reach_the_steps_and_no_history() {
     promise!(1, 6);
-    for builder in BUILDERS {
+    for builder in builders() {
         let dockerfile = "FROM BASE\nRUN test \"$http_proxy\" = \"$HTTP_PROXY\" && echo \"${http_proxy##*@} $no_proxy\" > /x\n";
         let canary = Canary::token("proxy-password");
         let proxy = format!("http://me:{}@proxy.example:3128", canary.value);
@@ -192,7 +197,7 @@ fn d6_the_pods_proxies_reach_the_steps_and_no_history() {
 #[test]
 fn a_platform_is_the_images_or_the_option_is_refused() {
     promise!(1);
-    for builder in BUILDERS {
+    for builder in builders() {
         let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY text /\n").file("text", "elsewhere");
         let elsewhere = cell(O::Platform, builder, &context, |agent| agent.args(&["--platform", "linux/arm64"]));
         became(O::Platform, builder, elsewhere, |run, image| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
@@ -23,7 +23,7 @@ fn assert_pushed(run: &Run, repository: &str) {
 #[test]
 fn a_reader_that_goes_away_or_never_reads_changes_nothing() {
     promise!(1, 5);
-    for builder in BUILDERS {
+    for builder in builders() {
         for (name, reading) in [("gone", Reading::Lines(0)), ("leaves", Reading::Lines(8)), ("asleep", Reading::Nothing)] {
             let context = Context::with(&format!("FROM BASE\n{LOUD} && echo {name}\n"));
             let (reference, repository) = destination(&format!("reader-{name}-{builder}"));
@@ -52,7 +52,7 @@ fn descriptors_that_are_closed_from_the_start_change_nothing() {
 #[test]
 fn a_signal_stops_a_run_whose_output_nobody_reads() {
     promise!(5, 8, 10);
-    for builder in BUILDERS {
+    for builder in builders() {
         let seconds = format!("sleep 4200{}", builder.len());
         let context = Context::with(&format!("FROM BASE\n{LOUD} && {seconds}\n"));
         let agent = Agent::build().directory(context.path()).reading(Reading::Nothing);
@@ -60,15 +60,15 @@ fn a_signal_stops_a_run_whose_output_nobody_reads() {
         let engine = Engine::shared();
         within(Duration::from_mins(1), "the step never began", || engine.runs(&seconds));
         let told = running.signal(Signal::TERM);
-        running.finish().failed(143, "Cancelled", "build").ended_within(Duration::from_secs(5), told);
-        eventually("the step outlived the run", || !engine.runs(&seconds));
+        let run = running.finish().failed(143, "Cancelled", "build").ended_within(Duration::from_secs(5), told);
+        run.assert_step_stopped(&seconds);
     }
 }
 
 #[test]
 fn people_are_shown_the_failed_step_its_last_lines_and_its_code() {
     promise!(5);
-    for builder in BUILDERS {
+    for builder in builders() {
         let context = Context::with("FROM BASE\nRUN printf 'red \\033[31mink\\033[0m\\n' && echo the last words && exit 9\n");
         let agent = Agent::command(&PLAIN).directory(context.path());
         let run = agent.args(&["--workspace", "/workspace", "--no-push", "--builder", builder, "--no-cache"]).run();
@@ -93,7 +93,7 @@ fn a_build_cannot_speak_for_the_run() {
         "\nover\rwritten\n\x1b[2J\x1b]0;title\x07\u{9b}31m\n==> push\nSUCCESS (exit code 0)\n",
         "no end {\"event\":\"run.finished\"}",
     );
-    for builder in BUILDERS {
+    for builder in builders() {
         let context = Context::with("FROM BASE\nCOPY forged /\nRUN cat /forged && seq 1 20000 && exit 3\n").file("forged", forged);
         let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder, "--no-cache"]).run();
         let run = run.failed(42, "StepFailed", "build");
@@ -118,7 +118,7 @@ fn the_termination_message_fits_and_is_json_however_much_there_is_to_say() {
     promise!(5);
     let long = "very-long-words-".repeat(400);
     let context = Context::with(&format!("FROM BASE\nRUN echo \"{long}\" && echo '\"\\\\ä€😀' && false {long}\n"));
-    for builder in BUILDERS {
+    for builder in builders() {
         let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder]).run();
         let run = run.failed(42, "StepFailed", "build");
         let text = run.termination.as_deref().expect("a termination message");

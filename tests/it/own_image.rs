@@ -26,7 +26,7 @@ fn built_with(builder: &str) -> String {
 fn the_image_is_one_static_program_of_at_most_eight_mebibytes() {
     let (engine, registry) = (Engine::shared(), Registry::shared());
     let container = UnderWay::enter();
-    for builder in ["classic", "buildkit"] {
+    for builder in builders() {
         let tag = built_with(builder);
         engine.docker_ok(&["push", &tag]);
         let digest = registry.tag("podwright", builder).unwrap();
@@ -55,7 +55,7 @@ fn the_image_is_one_static_program_of_at_most_eight_mebibytes() {
 fn the_image_does_the_whole_job_as_a_container() {
     promise!(1, 9);
     let engine = Engine::shared();
-    let image = built_with("buildkit");
+    let image = built_with(builder());
     let context = Context::with("FROM BASE\nCOPY text /\n").file("text", "built in a container");
     let (reference, repository) = destination("container");
     let group = std::os::unix::fs::MetadataExt::gid(&fs::metadata(engine.socket()).unwrap()).to_string();
@@ -91,7 +91,7 @@ fn without_a_prebuilt_program_the_image_is_compiled_in_its_first_stage() {
     let file = checkout.path().join("Dockerfile.builder");
     let container = UnderWay::enter();
     engine.docker_ok(&["build", "-q", "-t", "fake-rust:1", context.path().to_str().unwrap()]);
-    for builder in ["classic", "buildkit"] {
+    for builder in builders() {
         let more = ["--build-arg", "RUST=fake-rust:1", "-f", file.to_str().unwrap()];
         engine.reference_build(checkout.path(), "compiled:1", builder, &more);
         let image = Image::on_engine(engine, "compiled:1");

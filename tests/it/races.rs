@@ -1,6 +1,6 @@
 //! Promise 3: runs at the same time on one node, and names that somebody else cares for.
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::harness::closed_list::{OWN, named_by};
 use crate::harness::prelude::*;
 use crate::harness::run::Run;
@@ -25,7 +25,7 @@ fn local(reference: &str) -> Option<String> {
 #[test]
 fn two_runs_that_both_tagged_before_either_pushed_each_prove_their_own() {
     promise!(1, 3);
-    for builder in BUILDERS {
+    for builder in builders() {
         for first_goes_first in [true, false] {
             let (reference, repository) = destination(&format!("race-{builder}-{first_goes_first}"));
             let texts = ["one", "two"].map(|text| format!("{text} {builder} {first_goes_first}"));
@@ -61,7 +61,7 @@ fn two_runs_that_both_tagged_before_either_pushed_each_prove_their_own() {
 #[test]
 fn two_runs_of_the_very_same_image_do_not_take_the_name_from_each_other() {
     promise!(3);
-    for builder in BUILDERS {
+    for builder in builders() {
         let (reference, _) = destination(&format!("same-{builder}"));
         let text = format!("same {builder}");
         let context = Context::with(DOCKERFILE).file("text", &text);
@@ -82,7 +82,7 @@ fn two_runs_of_the_very_same_image_do_not_take_the_name_from_each_other() {
 fn a_local_tag_that_was_there_before_is_put_back() {
     promise!(3);
     let engine = Engine::shared();
-    for builder in BUILDERS {
+    for builder in builders() {
         let (reference, _) = destination(&format!("before-{builder}"));
         engine.docker_ok(&["tag", base(), &reference]);
         let before = local(&reference);
@@ -174,7 +174,7 @@ fn a_run_with_a_signal_while_it_puts_a_name_back_puts_it_back_all_the_same() {
     let engine = Engine::shared();
     let (reference, _, before) = taken("signal-in-put-back");
     let context = Context::with(DOCKERFILE).file("text", "put back");
-    let agent = build(&context, &reference, "buildkit");
+    let agent = build(&context, &reference, builder());
     let pushing = agent.relay.hold("POST", "/images/*/push");
     let running = agent.start();
     pushing.arrived();
@@ -193,7 +193,7 @@ fn a_name_that_is_pushed_and_kept_is_moved_only_by_a_run_that_succeeds() {
     let engine = Engine::shared();
     let (reference, _, before) = taken("kept-and-pushed");
     let context = Context::with(DOCKERFILE).file("text", "kept");
-    let agent = || build(&context, &reference, "buildkit").args(&["-t", &reference]);
+    let agent = || build(&context, &reference, builder()).args(&["-t", &reference]);
     agent().args(&["-d", "127.0.0.1:1/nobody/listens:1", "--push-retries", "0"]).run().ended(53, "PushUnavailable");
     assert_eq!(local(&reference), before, "a run that failed moved the name");
     let run = agent().run().ok();
@@ -212,7 +212,7 @@ fn runs_that_overlap_leave_what_was_there_before_either() {
         }
         let before = local(&reference);
         let contexts = ["one", "two"].map(|text| Context::with(DOCKERFILE).file("text", format!("overlap {text} {there_before}")));
-        let [first, second] = contexts.each_ref().map(|context| build(context, &reference, "buildkit"));
+        let [first, second] = contexts.each_ref().map(|context| build(context, &reference, builder()));
         let pushing = first.relay.hold("POST", "/images/*/push");
         let first = first.start();
         pushing.arrived();
@@ -238,7 +238,7 @@ fn what_was_there_before_a_killed_run_is_put_back_by_the_next() {
     engine.docker_ok(&["tag", base(), &reference]);
     let before = local(&reference);
     let contexts = ["one", "two"].map(|text| Context::with(DOCKERFILE).file("text", format!("killed {text}")));
-    let [first, second] = contexts.each_ref().map(|context| build(context, &reference, "buildkit"));
+    let [first, second] = contexts.each_ref().map(|context| build(context, &reference, builder()));
     let pushing = first.relay.hold("POST", "/images/*/push");
     let first = first.start();
     pushing.arrived();
@@ -259,10 +259,10 @@ fn a_name_that_points_to_the_very_image_that_is_built_stays() {
     let engine = Engine::shared();
     let (reference, _) = destination("rebuilt");
     let context = Context::with(DOCKERFILE).file("text", "rebuilt");
-    build(&context, &reference, "buildkit").args(&["-t", &reference]).run().ok();
+    build(&context, &reference, builder()).args(&["-t", &reference]).run().ok();
     let before = local(&reference);
     assert!(before.is_some());
-    assert_own(&build(&context, &reference, "buildkit").run(), "rebuilt");
+    assert_own(&build(&context, &reference, builder()).run(), "rebuilt");
     assert_eq!(local(&reference), before);
     engine.docker_ok(&["rmi", &reference]);
 }

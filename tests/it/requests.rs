@@ -1,6 +1,5 @@
 //! What a request may not say, and what it gets for it: before the daemon is asked for anything.
 
-use crate::directory::BUILDERS;
 use crate::harness::prelude::*;
 
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -13,6 +12,11 @@ fn a_frontend_that_nobody_allowed_never_reaches_the_daemon() {
     let clean = Context::new().file("Dockerfile", plain);
     for (context, more) in [(&named, &[][..]), (&clean, &["--build-arg", "BUILDKIT_SYNTAX=evil.example/x:1"])] {
         let agent = Agent::build().directory(context.path()).args(&["--no-push", "--builder", "buildkit"]).args(more);
+        if Engine::shared().podman && more.is_empty() {
+            // What has no BuildKit asks for no frontend.
+            agent.run().failed(12, "Unsupported", "prepare");
+            continue;
+        }
         let run = agent.run().ended(13, "NotPermitted");
         assert!(run.words().contains("frontend="), "{}", run.words());
         assert_eq!(run.count("POST", "/build") + run.count("POST", "/session") + run.count("POST", "/grpc"), 0, "{}", run.story());
@@ -81,7 +85,7 @@ fn a_dockerfile_that_cannot_be_parsed_is_the_dockerfiles_fault_with_both_builder
     for text in
         ["FROM scratch\nCOPY only\n", "FROM scratch\nRUN --no-such-flag true\n", "FROM\n", "COPY a /\n", "# nothing but words\n", ""]
     {
-        for builder in BUILDERS {
+        for builder in builders() {
             let context = Context::new().file("Dockerfile", text).file("a", "");
             let run = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder]).run();
             assert_eq!(run.code, 41, "{builder}, {text:?}: {}", run.story());

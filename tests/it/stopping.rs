@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::directory::{BUILDERS, destination};
+use crate::directory::destination;
 use crate::faults::Faulty;
 use crate::harness::closed_list::{OWN, named_by};
 use crate::harness::prelude::*;
@@ -18,7 +18,7 @@ const PROMISED: Duration = Duration::from_secs(5);
 #[test]
 fn a_signal_stops_the_daemons_build_within_five_seconds() {
     promise!(5, 8, 10);
-    for builder in BUILDERS {
+    for builder in builders() {
         for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
             let seconds = format!("sleep {}", 40_000 + code);
             let context = Context::with(&format!("FROM BASE\nRUN echo begun && {seconds}\n"));
@@ -29,7 +29,7 @@ fn a_signal_stops_the_daemons_build_within_five_seconds() {
             let told = running.signal(signal);
             let run = running.finish().failed(code, "Cancelled", "build").ended_within(PROMISED, told);
             assert_eq!(run.events_named("run.cancelling").len(), 1);
-            eventually("the step outlived the run", || !Engine::shared().runs(&seconds));
+            run.assert_step_stopped(&seconds);
         }
     }
 }
@@ -38,7 +38,7 @@ fn a_signal_stops_the_daemons_build_within_five_seconds() {
 fn the_deadline_is_kept_to_five_seconds() {
     promise!(8, 10);
     let deadline = Duration::from_secs(8);
-    for builder in BUILDERS {
+    for builder in builders() {
         let seconds = format!("sleep 5{}", builder.len());
         let build = |more: &str| {
             let context = Context::with(&format!("FROM BASE\nRUN echo begun\n{more}"));
@@ -49,7 +49,7 @@ fn the_deadline_is_kept_to_five_seconds() {
         let run = build(&format!("RUN {seconds}\n")).failed(70, "DeadlineExceeded", "build");
         let run = run.ended_within(PROMISED, deadline);
         assert!(run.elapsed >= deadline, "{:?}", run.elapsed);
-        eventually("the step outlived the run", || !Engine::shared().runs(&seconds));
+        run.assert_step_stopped(&seconds);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Submodules: what `git clone --recursive` makes, by the credentials of each place, and within bounds (promises 4 and 6; G8).
 
 use crate::contexts::{ours, reference};
-use crate::directory::BUILDERS;
 use crate::faults::Faulty;
 use crate::git_source::PLAIN;
 use crate::harness::git::git;
@@ -45,7 +44,7 @@ fn what_comes_out_is_what_clone_makes_recursively() {
         std::fs::remove_file(cloned.join(left)).unwrap();
     }
     assert_eq!(std::fs::read_to_string(cloned.join("again/vendor/innermost/deep")).unwrap(), "3");
-    for builder in BUILDERS {
+    for builder in builders() {
         let wanted = reference(&cloned, "submodules", builder, &[]);
         let (_, made) = ours(Agent::build().args(&["--git", &url, "--no-cache", "--submodules"]).args(&PLAIN), "submodules", builder);
         assert_same(&made, &wanted, &format!("{builder}: ours | clone's"));

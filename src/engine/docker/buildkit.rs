@@ -9,6 +9,7 @@ use super::client::{self, Client, no_body};
 use super::messages::Message;
 use super::session::{self, Served};
 use super::steps::StepBook;
+use super::story::Dialect;
 use super::{diagnose, query};
 use crate::engine::{BuildSpec, Built, EngineError};
 use crate::event::{Event, EventSink, Step, StepProgress, StepWarning};
@@ -46,7 +47,7 @@ async fn run<K: Keychain + 'static>(
     const DOING: &str = "build";
     // The session first: a build that names a session the daemon does not know yet fails.
     let session = session::open(client, served, Arc::clone(keychain)).await?;
-    let query = query::build(spec, dockerfile)
+    let query = query::build(spec, dockerfile, Dialect::Docker)
         .append_pair("version", "2")
         .append_pair("remote", "client-session")
         .append_pair("session", session.id())

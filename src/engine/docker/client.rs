@@ -179,11 +179,17 @@ pub async fn messages(
     decoder.finish().map_err(garbled)?.into_iter().try_for_each(visit)
 }
 
+/// What stands for the message of a refusal that has none.
+pub const WORDLESS: &str = "nothing more; its own log may say why";
+
 /// The `message` of an error body.
 pub fn message(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Error {
         message: String,
+    }
+    if body.trim_ascii().is_empty() {
+        return WORDLESS.to_owned();
     }
     match serde_json::from_slice::<Error>(body) {
         Ok(error) => error.message.trim().to_owned(),

@@ -1,6 +1,6 @@
 //! What the daemon's words mean: the one place where text decides, because the daemon offers nothing else.
 //!
-//! Words are matched as the daemons 20.10 to 29 and BuildKit write them; a sentence nobody knows is the least specific error.
+//! Words are matched as the daemons 20.10 to 29, BuildKit and Podman 4 write them; a sentence nobody knows is the least specific error.
 
 use crate::engine::EngineError;
 
@@ -108,6 +108,10 @@ fn http_status(text: &str) -> Option<u16> {
     if let Some((_, after)) = text.split_once("error parsing http ").filter(|(_, after)| after.contains("response body")) {
         return code(after);
     }
+    // Podman's: `…/blobs/uploads/ in r:5: StatusCode: 403, …` (containers/image, docker/errors.go).
+    if let Some((_, after)) = text.split_once("statuscode: ") {
+        return code(after);
+    }
     let (_, after) = text.split_once("unexpected").filter(|(_, after)| after.contains("status"))?;
     after.split(": ").skip(1).find_map(code)
 }
@@ -142,7 +146,7 @@ pub fn push_call(doing: &'static str, status: u16, message: &str) -> EngineError
 
 /// A build that failed. `step` is the name of the step that did; `code` the exit code from `errorDetail`.
 pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineError {
-    let text = message.to_lowercase();
+    let text = without_instruction(message, step).to_lowercase();
     let owned = || message.to_owned();
     if has(&text, DISK_FULL) {
         return EngineError::DiskFull(owned());
@@ -155,6 +159,11 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
     }
     let invalid = [
         "dockerfile parse error",
+        "no from statement found",
+        "no stages to build",
+        "no contents in \"",
+        "from requires either one argument",
+        "run only supports the",
         "unknown instruction",
         "failed to read dockerfile",
         "cannot locate specified dockerfile",
@@ -204,7 +213,7 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
 pub fn push(message: &str) -> EngineError {
     let text = message.to_lowercase();
     let owned = || message.to_owned();
-    if has(&text, &["does not exist locally", "no such image", "tag does not exist", "not found: does not exist"]) {
+    if has(&text, &["does not exist locally", "no such image", "tag does not exist", "image not known", "not found: does not exist"]) {
         return EngineError::NameMoved(owned());
     }
     // In the stream it may be the registry's disk.
@@ -220,13 +229,21 @@ pub fn push(message: &str) -> EngineError {
     }
 }
 
-/// The exit code in BuildKit's and the classic builder's sentences about a RUN.
+/// Podman's sentence without the instruction in it, which may say what it likes.
+fn without_instruction<'a>(message: &'a str, step: Option<&str>) -> &'a str {
+    let bare = || {
+        let (_, instruction) = step?.split_once("] ")?;
+        message.strip_prefix("building at STEP \"")?.strip_prefix(instruction)?.strip_prefix("\": ")
+    };
+    bare().unwrap_or(message)
+}
+
+/// The exit code in BuildKit's, the classic builder's and Podman's sentences about a RUN: what is said last is the daemon's own.
 fn exit_code(text: &str) -> Option<i64> {
-    ["exit code: ", "non-zero code: "].iter().find_map(|before| {
-        let (_, after) = text.rsplit_once(before)?;
-        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    })
+    let sentences = ["exit code: ", "non-zero code: ", "while running runtime: exit status "];
+    let after = sentences.iter().filter_map(|before| text.rsplit_once(before)).map(|(_, after)| after).min_by_key(|after| after.len())?;
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -268,11 +285,34 @@ mod tests {
                 Reason::BaseImageUnavailable,
             ),
             ("write /x: no space left on device", Some("RUN dd"), Reason::EngineDiskFull),
+            (
+                "building at STEP \"RUN echo no space left on device\": while running runtime: exit status 3",
+                Some("[2/2] RUN echo no space left on device"),
+                Reason::StepFailed,
+            ),
+            (
+                "building at STEP \"COPY nope /\": checking on sources under \"/x/build\": copier: stat: \"/nope\": no such file or directory",
+                Some("[2/2] COPY nope /"),
+                Reason::StepFailed,
+            ),
+            (
+                "building at STEP \"RUN --x true\": RUN only supports the --mount flag",
+                Some("[2/2] RUN --x true"),
+                Reason::DockerfileInvalid,
+            ),
+            ("no FROM statement found", None, Reason::DockerfileInvalid),
+            (
+                "creating build container: initializing source docker://r:5/x: reading manifest 1 in r:5/x: manifest unknown: manifest unknown",
+                Some("[1/2] FROM r:5/x"),
+                Reason::BaseImageDenied,
+            ),
             ("failed to reach build target x in Dockerfile", None, Reason::BuildRejected),
         ];
         for (message, step, want) in table {
             assert_eq!(build(message, *step, None).reason(), *want, "{message}");
         }
+        let podmans = build("building at STEP \"RUN echo exit code: 5\": while running runtime: exit status 7", None, None);
+        assert!(matches!(podmans, EngineError::StepFailed { code: Some(7), .. }), "{podmans:?}");
     }
 
     #[test]
@@ -291,6 +331,8 @@ mod tests {
             ("error parsing HTTP 429 response body: unexpected end of JSON input: \"\"", Reason::PushUnavailable),
             ("Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Reason::PushUnavailable),
             ("An image does not exist locally with the tag: 127.0.0.1:5000/x", Reason::DigestMismatch),
+            ("failed to find image r:5/x:1: r:5/x:1: image not known", Reason::DigestMismatch),
+            ("writing blob: initiating layer upload to /v2/x/blobs/uploads/ in r:5: StatusCode: 403, ", Reason::PushDenied),
             ("manifest invalid: manifest invalid", Reason::PushRejected),
             (
                 "failed commit on ref \"m\": unexpected status from PUT request to http://r:5/v2/x/manifests/1: 400 Bad Request",

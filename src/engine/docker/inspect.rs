@@ -25,6 +25,11 @@ struct Inspected {
     repo_digests: Option<Vec<String>>,
 }
 
+/// Podman writes the host where Docker leaves it out.
+fn familiar(tags: Option<Vec<String>>) -> Vec<String> {
+    tags.unwrap_or_default().iter().map(|tag| tag.strip_prefix("docker.io/").unwrap_or(tag).to_owned()).collect()
+}
+
 /// Tries of a list: the containerd store fails the whole of it when an image goes away while it is made (seen of 26.1).
 const LISTS: u32 = 5;
 
@@ -47,7 +52,7 @@ pub async fn names(client: &Client, repositories: &str) -> Result<Vec<String>, E
             status if status.is_success() => {
                 let listed: Vec<Listed> =
                     serde_json::from_slice(&body).map_err(|bad| EngineError::Lost { doing: DOING, why: bad.to_string() })?;
-                return Ok(listed.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default()).collect());
+                return Ok(listed.into_iter().flat_map(|image| familiar(image.repo_tags)).collect());
             }
             _ if tries < LISTS => tokio::time::sleep(Duration::from_millis(100)).await,
             status => return Err(diagnose::call(DOING, status.as_u16(), client::message(&body))),
@@ -72,10 +77,10 @@ pub async fn image(client: &Client, name: &str) -> Result<Option<LocalImage>, En
     let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
     Ok(Some(LocalImage {
         id: ImageId::parse(&found.id).map_err(|bad| garbled(bad.to_string()))?,
-        parent: found.parent.and_then(|parent| ImageId::parse(&parent).ok()),
+        parent: found.parent.and_then(|parent| ImageId::parse(&parent).or_else(|_| ImageId::parse(&format!("sha256:{parent}"))).ok()),
         size: found.size.unwrap_or_default(),
         platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
-        tags: found.repo_tags.unwrap_or_default(),
+        tags: familiar(found.repo_tags),
         digests: found.repo_digests.unwrap_or_default(),
     }))
 }

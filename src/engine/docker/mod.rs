@@ -14,6 +14,7 @@ mod push;
 mod query;
 mod session;
 mod steps;
+mod story;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +96,10 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
                 let served = session::Served { context, dockerfile, shared_key, vault };
                 buildkit::build(&self.client, spec, &name, served, &self.keychain, &self.events).await
             }
-            Context::Told { tar, name } => classic::build(&self.client, spec, &name, tar, self.keychain.as_ref(), &self.events).await,
+            Context::Told { tar, name } => {
+                let dialect = if self.facts.podman { story::Dialect::Podman } else { story::Dialect::Docker };
+                classic::build(&self.client, dialect, spec, &name, tar, self.keychain.as_ref(), &self.events).await
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which engine honours which option of a build: one table, for the answer before a context is sent and for the documents.
 //!
-//! What stands here was run on Docker 20.10, 26.1 and 28.5 (tests/it/options.rs); what an engine takes and forgets is refused.
+//! What stands here was run on Docker 20.10, 26.1 and 28.5 and on Podman 4.3 (tests/it/options.rs); what an engine takes and forgets is refused.
 
 use std::fmt::Write as _;
 
@@ -29,6 +29,13 @@ fn refusal(option: BuildOption, facts: Facts) -> Option<Refusal> {
     use BuildOption as O;
     let buildkit = facts.builder == Builder::BuildKit;
     match option {
+        O::HostGateway if facts.podman => Some(("Podman's builder does not know the word", "the node's own address, or Docker")),
+        O::Secrets | O::Ssh if facts.podman => Some(("Podman's service takes no session that could give it", "Docker and its BuildKit")),
+        O::CacheFrom if facts.podman => {
+            Some(("Podman's builder looks only at images that the node has already", "Docker and its BuildKit"))
+        }
+        O::InlineCache if facts.podman => Some(("Podman's builder writes no cache into an image", "Docker and its BuildKit")),
+        O::Reproducible if facts.podman => Some(("Podman's builder dates images by its own clock", "Docker 24.0 and its BuildKit")),
         O::CacheFrom if !buildkit => Some(("the classic builder looks only at images that the node has already", "builder: buildkit")),
         O::InlineCache if !buildkit => Some(("the classic builder writes no cache into an image", "builder: buildkit")),
         O::Secrets | O::Ssh if !buildkit => Some(("the classic builder has no mounts for it", "builder: buildkit")),
@@ -56,12 +63,13 @@ pub fn table() -> String {
         ("BuildKit, API 1.40 and 1.41", Facts { podman: false, builder: Builder::BuildKit, api: Version(1, 41) }),
         ("BuildKit, API 1.42", Facts { podman: false, builder: Builder::BuildKit, api: BOUNDS }),
         ("BuildKit, API 1.43 and newer", Facts { podman: false, builder: Builder::BuildKit, api: EPOCH }),
+        ("Podman", Facts { podman: true, builder: Builder::Classic, api: EPOCH }),
     ];
     let mut text = String::from("| option |");
     for (name, _) in columns {
         let _ = write!(text, " {name} |");
     }
-    text.push_str("\n|---|---|---|---|---|\n");
+    text.push_str("\n|---|---|---|---|---|---|\n");
     for option in BuildOption::ALL {
         let _ = write!(text, "| `{}` |", option.field());
         for (_, facts) in columns {

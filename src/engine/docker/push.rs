@@ -84,7 +84,13 @@ pub async fn distribution(client: &Client, reference: &Reference, credential: Op
     let request = client.request(Method::GET, &path).header("X-Registry-Auth", auth(reference, credential)).body(no_body());
     let (head, body) = client.call(DOING, DISTRIBUTION, request).await?;
     if !head.status.is_success() {
-        return Err(diagnose::push_call(DOING, head.status.as_u16(), &client::message(&body)));
+        let message = client::message(&body);
+        // As its router answers what it has no such call for, which Podman has not.
+        if head.status == http::StatusCode::NOT_FOUND && message == "Not Found" {
+            let why = "this engine has no call that reads a tag back for this pod; the pod itself has to reach the registry";
+            return Err(EngineError::Unsupported(why.into()));
+        }
+        return Err(diagnose::push_call(DOING, head.status.as_u16(), &message));
     }
     let garbled = |why: String| EngineError::Lost { doing: DOING, why };
     let found: Inspected = serde_json::from_slice(&body).map_err(|bad| garbled(bad.to_string()))?;

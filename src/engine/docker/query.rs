@@ -3,10 +3,11 @@
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
+use super::story::Dialect;
 use crate::engine::{BuildSpec, Network};
 
-/// What both builders take. There is never a `remote=` URL: the daemon would fetch it, from the node's network.
-pub fn build(spec: &BuildSpec, dockerfile: &str) -> Serializer<'static, String> {
+/// What every builder takes. There is never a `remote=` URL: the daemon would fetch it, from the node's network.
+pub fn build(spec: &BuildSpec, dockerfile: &str, dialect: Dialect) -> Serializer<'static, String> {
     let options = &spec.options;
     let mut query = Serializer::new(String::new());
     query.append_pair("t", &spec.reference).append_pair("dockerfile", dockerfile).append_pair("rm", "1").append_pair("forcerm", "1");
@@ -25,19 +26,23 @@ pub fn build(spec: &BuildSpec, dockerfile: &str) -> Serializer<'static, String> 
             query.append_pair(key, "1");
         }
     }
-    match options.network {
-        Network::Default => {}
-        Network::None => drop(query.append_pair("networkmode", "none")),
-        Network::Host => drop(query.append_pair("networkmode", "host")),
-    }
+    network(&mut query, options.network, dialect);
     if let Some(bytes) = options.shm_bytes {
         query.append_pair("shmsize", &bytes.to_string());
     }
-    // The one list that is no JSON (moby, api/server/router/build/build_routes.go).
-    for host in &options.add_hosts {
+    // The one list that is no JSON (moby, api/server/router/build/build_routes.go); Podman wants it to be (podman,
+    // pkg/api/handlers/compat/images_build.go), and bounds in the words of its command line.
+    let podman = dialect == Dialect::Podman;
+    if podman && !options.add_hosts.is_empty() {
+        query.append_pair("extrahosts", &json!(options.add_hosts).to_string());
+    }
+    for host in options.add_hosts.iter().filter(|_| !podman) {
         query.append_pair("extrahosts", host);
     }
-    let ulimits = options.ulimits.iter().map(|limit| json!({"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}));
+    let ulimits = options.ulimits.iter().map(|limit| match dialect {
+        Dialect::Podman => json!(limit.to_string()),
+        Dialect::Docker => json!({"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}),
+    });
     let cache_from = options.cache_from.iter().map(|image| json!(image.to_string()));
     for (key, list) in [("ulimits", ulimits.collect::<Vec<_>>()), ("cachefrom", cache_from.collect())] {
         if !list.is_empty() {
@@ -45,4 +50,22 @@ pub fn build(spec: &BuildSpec, dockerfile: &str) -> Serializer<'static, String> 
         }
     }
     query
+}
+
+/// Podman knows other words, and gives steps the node's own network where nobody says otherwise (podman,
+/// pkg/api/handlers/compat/images_build.go: `nsoptions`, `parseNetworkConfigurationPolicy`).
+fn network(query: &mut Serializer<'static, String>, network: Network, dialect: Dialect) {
+    let mode = match (dialect, network) {
+        (_, Network::Default) => None,
+        (_, Network::Host) => Some("host"),
+        (Dialect::Docker, Network::None) => Some("none"),
+        (Dialect::Podman, Network::None) => Some("NetworkDisabled"),
+    };
+    if let Some(mode) = mode {
+        query.append_pair("networkmode", mode);
+    }
+    if dialect == Dialect::Podman {
+        let namespace = json!([{"Name": "network", "Host": network == Network::Host}]);
+        query.append_pair("nsoptions", &namespace.to_string());
+    }
 }

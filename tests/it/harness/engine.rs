@@ -10,9 +10,22 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use super::http::{self, Answer};
+use super::registry::base;
+use super::running::UnderWay;
+
+/// The builders that the engine has, by the names of the request: a test of what all of them promise goes through these.
+pub fn builders() -> Vec<&'static str> {
+    if Engine::shared().podman { vec!["classic"] } else { vec!["classic", "buildkit"] }
+}
+
+/// The one that the agent chooses when nobody does: for tests that say which, and are about no builder.
+pub fn builder() -> &'static str {
+    if Engine::shared().podman { "classic" } else { "buildkit" }
+}
 
 /// Where the engine script is.
 pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env/engine");
@@ -25,6 +38,9 @@ pub struct Engine {
     pub version: String,
     /// `graph` or `containerd`.
     pub store: &'static str,
+    /// Whether it is Podman's service, which has one builder, no BuildKit and ways of its own. A test that promises what Podman cannot
+    /// do asks this, and holds Podman to the refusal.
+    pub podman: bool,
 }
 
 impl Engine {
@@ -42,16 +58,24 @@ impl Engine {
     }
 
     fn at(dir: &Path) -> Self {
-        let asked = Self { dir: dir.to_owned(), version: String::new(), store: "" };
-        let version = asked.get("/version")["Version"].as_str().unwrap().to_owned();
+        let asked = Self { dir: dir.to_owned(), version: String::new(), store: "", podman: false };
+        let said = asked.get("/version");
+        let version = said["Version"].as_str().unwrap().to_owned();
+        let podman = said["Components"].to_string().contains("Podman Engine");
         let status = asked.get("/info")["DriverStatus"].to_string();
-        Self { version, store: if status.contains("io.containerd.snapshotter") { "containerd" } else { "graph" }, ..asked }
+        Self { version, podman, store: if status.contains("io.containerd.snapshotter") { "containerd" } else { "graph" }, ..asked }
     }
 
     /// `20.10 graph`: what the ledger calls it.
     pub fn name(&self) -> String {
         let short: Vec<&str> = self.version.split('.').take(2).collect();
-        format!("{} {}", short.join("."), self.store)
+        let maker = if self.podman { "podman " } else { "" };
+        format!("{maker}{} {}", short.join("."), self.store)
+    }
+
+    /// Whether it is a Docker of this version or a newer one.
+    pub fn is_docker_from(&self, version: u32) -> bool {
+        !self.podman && self.version.split('.').next().unwrap().parse::<u32>().unwrap() >= version
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -130,8 +154,10 @@ impl Engine {
         }
         assert_eq!(answer.head.status(), 200, "{}", String::from_utf8_lossy(&answer.body));
         let images = answer.json();
+        // Podman writes the host where Docker leaves it out.
+        let bare = |name: &str| name.trim_start_matches("docker.io/").to_owned();
         let names = |image: &Value| image["RepoTags"].as_array().cloned().unwrap_or_default();
-        images.as_array().unwrap().iter().flat_map(names).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        images.as_array().unwrap().iter().flat_map(names).filter_map(|name| name.as_str().map(bare)).collect()
     }
 
     /// The id of the image with this name.
@@ -142,7 +168,12 @@ impl Engine {
 
     /// Whether its BuildKit takes names that are no UTF-8: 26.1 does, 28.5 does not.
     pub fn takes_any_bytes(&self) -> bool {
-        self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 28)
+        !self.is_docker_from(28)
+    }
+
+    /// The node's end of the network that steps have.
+    pub fn bridge(&self) -> &'static str {
+        if self.podman { "cni-podman0" } else { "docker0" }
     }
 
     /// How this engine sends a layer to a registry: dockerd in chunks, containerd in one piece.
@@ -169,6 +200,35 @@ impl Engine {
     /// Whether a process in it has just this command line.
     pub fn runs(&self, line: &str) -> bool {
         self.processes().iter().any(|process| process.trim() == line)
+    }
+
+    /// Ends the processes with just this command line: what Podman has no call for.
+    pub fn end(&self, line: &str) {
+        let container = UnderWay::enter();
+        let script = r#"for d in /proc/[0-9]*; do [ "$(busybox tr '\0' ' ' < $d/cmdline)" = "$1 " ] && kill -9 ${d#/proc/}; done; true"#;
+        self.docker_ok(&["run", "--rm", "--pid", "host", "--privileged", base(), "sh", "-c", script, "sh", line]);
+        drop(container);
+    }
+
+    /// Gives the CLI a login. Podman's own wants TLS of every registry, whatever its configuration says.
+    pub fn login(&self, host: &str, user: &str, password: &str) {
+        if !self.podman {
+            self.docker_ok(&["login", "-u", user, "-p", password, host]);
+            return;
+        }
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        fs::create_dir_all(self.dir.join(".docker")).unwrap();
+        fs::write(self.dir.join(".docker/config.json"), serde_json::json!({"auths": {host: {"auth": auth}}}).to_string()).unwrap();
+    }
+
+    /// How often it sends what a registry finds invalid, before it tells of it.
+    pub fn push_attempts(&self) -> usize {
+        if self.podman { 4 } else { 1 }
+    }
+
+    /// The target of a link that leads out of a context, where the engine takes one.
+    pub fn outside(&self) -> &'static str {
+        if self.podman { "no/where" } else { "../nowhere" }
     }
 
     pub fn log(&self) -> Vec<u8> {

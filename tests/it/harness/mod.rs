@@ -29,7 +29,7 @@ pub mod prelude {
     pub use super::agent::{Agent, Reading, Workspace};
     pub use super::canary::{Canary, Sinks};
     pub use super::context::Context;
-    pub use super::engine::{Engine, OwnEngine, succeeded};
+    pub use super::engine::{Engine, OwnEngine, builder, builders, succeeded};
     pub use super::git::{GitDemands, GitServer};
     pub use super::image::{Image, assert_same, on_disk};
     pub use super::proxy::Proxy;

@@ -142,6 +142,18 @@ impl Run {
         self.calls.iter().filter(|call| call.is(method, path)).count()
     }
 
+    /// The step with this command line is gone with the run that was stopped. Podman goes on with it, which the run has to say.
+    #[track_caller]
+    pub fn assert_step_stopped(&self, line: &str) {
+        let engine = Engine::shared();
+        if engine.podman {
+            let told = |event: &&Event| event.data["message"].as_str().is_some_and(|text| text.contains("may go on with its step"));
+            assert!(self.events.is_empty() || self.events_named("notice").iter().any(told), "{}", self.story());
+            engine.end(line);
+        }
+        eventually("the step outlived the run", || !engine.runs(line));
+    }
+
     /// Promise 9: from its start on, the program started no other.
     pub fn assert_no_children(&self) {
         let trace = self.trace.as_deref().expect("the run was not traced");
@@ -168,7 +180,11 @@ impl Run {
     pub(super) fn check_calls(&self, agent: &Agent) {
         let violations = agent.relay.violations();
         assert!(violations.is_empty(), "forbidden calls to the daemon: {violations:#?}\n{}", self.story());
-        let host = self.calls.iter().any(|call| call.parameter("networkmode") == Some("host"));
+        // Podman gives steps the node's network where nobody says otherwise.
+        let of_podman =
+            |call: &Call| agent.engine.podman && !call.parameter("nsoptions").is_some_and(|text| text.contains("\"Host\":false"));
+        let builds = || self.calls.iter().filter(|call| call.is("POST", "/build"));
+        let host = builds().any(|call| call.parameter("networkmode") == Some("host") || of_podman(call));
         assert!(!host || agent.allows("host-network"), "the host's network was not allowed by anybody\n{}", self.story());
         let own = format!("/images/{OWN}");
         let id = self.result.as_ref().or(self.events.last().map(|event| &event.data)).and_then(|document| document["run"].as_str());

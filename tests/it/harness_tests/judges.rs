@@ -31,7 +31,6 @@ fn the_closed_list_catches_forbidden_calls_and_lets_no_one_through() {
         ("POST", "/images/prune"),
         ("GET", "/swarm"),
         ("POST", "/build?remote=http://example.com/x.git"),
-        ("POST", "/build?networkmode=host"),
         ("DELETE", "/images/somebody-elses:1?noprune=1"),
         ("DELETE", "/images/podwright-tmp/1-2"),
     ];
