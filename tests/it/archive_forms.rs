@@ -48,8 +48,8 @@ fn every_form_of_archive_comes_to_the_same_image() {
     ];
     for (number, (format, script)) in forms.into_iter().enumerate() {
         let bytes = made_by(script, &context);
-        // The name says nothing: the first bytes do.
-        let url = server.file("source", &bytes);
+        // The name says nothing: the first bytes do. It is another one each time, as lighttpd remembers a file's size for a second.
+        let url = server.file(&format!("source-{number}"), &bytes);
         let (reference, _) = destination(&format!("form-{number}"));
         let agent = Agent::build().args(&["-d", &reference, "--builder", builders()[number % builders().len()]]);
         let agent = agent.args(&["--archive", &url, "--allow", "plain-http"]);

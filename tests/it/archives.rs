@@ -52,7 +52,7 @@ fn a_path_a_url_and_standard_input_come_to_the_same_image() {
     let server = GitServer::start(&GitDemands::default());
     for gzip in [false, true] {
         let bytes = tarball(&context, gzip);
-        let url = server.file("web.tar", &bytes);
+        let url = server.file(&format!("web-{gzip}.tar"), &bytes);
         let path = on_this_machine("web.tar", &bytes);
         for (number, builder) in builders().into_iter().cycle().take(3).enumerate() {
             let (reference, _) = destination(&format!("archive-{number}-{gzip}"));
