@@ -335,7 +335,7 @@ struct RunArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Operator")]
 struct OperatorArgs {
-    /// Allow what a request may ask for: plain-http, insecure-registry=HOST[:PORT], frontend=REF
+    /// Allow a request plain-http, git-protocol, host-network, insecure-registry=HOST[:PORT], frontend=REF
     #[arg(long, value_name = "PERMISSION")]
     allow: Vec<String>,
     /// Files that a request names are read below these directories only

@@ -1,10 +1,10 @@
-//! `podwright gc`: one JSON document says what was taken away, or why nothing could be.
+//! `podwright gc`: one JSON document says what was taken away; what kept it from doing so is said on standard error.
 
 use serde_json::json;
 
 use super::render;
 use crate::config::{Ambient, Environment};
-use crate::model::{Classified, Failure, Phase};
+use crate::model::{Classified, Failure, Phase, Reason};
 use crate::pipeline;
 
 /// Does it; the exit code.
@@ -25,7 +25,7 @@ fn sweep(dry: bool, env: &dyn Environment) -> Result<String, Failure> {
     let failure = |error: &dyn Classified| Failure::new(Phase::Prepare, error);
     let ambient = Ambient::read(env).map_err(|error| failure(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|why| Failure::plain(Phase::Prepare, crate::model::Reason::Internal, format!("no runtime: {why}")))?;
+    let runtime = runtime.map_err(|why| Failure::plain(Phase::Prepare, Reason::Internal, format!("no runtime: {why}")))?;
     let swept = runtime.block_on(pipeline::gc(&ambient, dry)).map_err(|error| failure(&error))?;
     Ok(format!("{}\n", json!({"schema": "podwright/gc/v1", "dry_run": dry, "removed": swept.removed, "alive": swept.alive})))
 }

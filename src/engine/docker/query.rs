@@ -32,12 +32,10 @@ pub fn build(spec: &BuildSpec, dockerfile: &str, dialect: Dialect) -> Serializer
     }
     // The one list that is no JSON (moby, api/server/router/build/build_routes.go); Podman wants it to be (podman,
     // pkg/api/handlers/compat/images_build.go), and bounds in the words of its command line.
-    let podman = dialect == Dialect::Podman;
-    if podman && !options.add_hosts.is_empty() {
-        query.append_pair("extrahosts", &json!(options.add_hosts).to_string());
-    }
-    for host in options.add_hosts.iter().filter(|_| !podman) {
-        query.append_pair("extrahosts", host);
+    match dialect {
+        Dialect::Podman if options.add_hosts.is_empty() => {}
+        Dialect::Podman => drop(query.append_pair("extrahosts", &json!(options.add_hosts).to_string())),
+        Dialect::Docker => drop(query.extend_pairs(options.add_hosts.iter().map(|host| ("extrahosts", host)))),
     }
     let ulimits = options.ulimits.iter().map(|limit| match dialect {
         Dialect::Podman => json!(limit.to_string()),
