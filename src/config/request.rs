@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Network;
+
 pub use crate::source::git::Lfs;
 
 /// The version of the document's form.
@@ -244,16 +246,6 @@ pub enum Builder {
     Auto,
     Buildkit,
     Classic,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    #[default]
-    Default,
-    None,
-    /// The node's own: by the operator's permission alone.
-    Host,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

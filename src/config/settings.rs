@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::engine::Ulimit;
-use crate::event::Pairs;
+use crate::engine::BuildOptions;
 use crate::model::{Address, CommitId, Digest, GitRef, Reference, TreePath, UrlCredential};
 use crate::net;
 use crate::support::limits::Limits;
@@ -19,7 +18,7 @@ use super::ambient::Ambient;
 use super::policy::Policy;
 pub use crate::report::ResultSinks;
 
-pub use super::request::{ArchiveFormat, BuildProxy, Builder, Lfs, Network, Verify};
+pub use super::request::{ArchiveFormat, BuildProxy, Builder, Lfs, Verify};
 
 /// Everything a run needs to know from outside.
 #[derive(Clone, Debug)]
@@ -157,23 +156,11 @@ pub struct DirectorySource {
 pub struct Build {
     /// Below the context's root.
     pub dockerfile: TreePath,
-    pub target: Option<String>,
-    pub args: Pairs,
-    /// Those of the source beside them.
+    /// As the request says them; what the source adds to arguments and labels comes later.
+    pub options: BuildOptions,
+    /// The arguments that tell of the source, beside the request's.
     pub source_args: bool,
-    pub labels: Pairs,
-    /// `os/arch` or `os/arch/variant`.
-    pub platform: Option<String>,
     pub builder: Builder,
-    pub pull: bool,
-    pub no_cache: bool,
-    pub network: Network,
-    /// `name:address` or `name:host-gateway`, checked.
-    pub add_hosts: Vec<String>,
-    /// Of `/dev/shm`.
-    pub shm_bytes: Option<u64>,
-    pub ulimits: Vec<Ulimit>,
-    pub cache_from: Vec<Reference>,
     pub reproducible: bool,
     pub proxy: BuildProxy,
     pub secrets: Vec<BuildSecret>,

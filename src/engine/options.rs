@@ -1,15 +1,19 @@
 //! What a request can ask of a build beside its Dockerfile and context: values, and the list that an engine answers for.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::event::Pairs;
 use crate::model::Reference;
 
 /// The network of RUN steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Network {
     #[default]
     Default,
     None,
-    /// The node's own.
+    /// The node's own: by the operator's permission alone.
     Host,
 }
 
@@ -39,7 +43,7 @@ pub struct BuildOptions {
     pub pull: bool,
     pub no_cache: bool,
     pub network: Network,
-    /// `name:address`, or `name:host-gateway`.
+    /// `name:address`, or `name:host-gateway`; checked.
     pub add_hosts: Vec<String>,
     /// Bytes of `/dev/shm`.
     pub shm_bytes: Option<u64>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::told::{self, epoch, proxies};
 use crate::config::Settings;
-use crate::config::settings::{self, BuildProxy};
+use crate::config::settings::BuildProxy;
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
@@ -27,20 +27,20 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
     use BuildOption as O;
     let build = &settings.build;
     let uses = |option: &O| match option {
-        O::Target => build.target.is_some(),
-        O::Args => !build.args.is_empty() || build.source_args,
-        O::Labels => !build.labels.is_empty(),
-        O::Platform => build.platform.is_some(),
-        O::Pull => build.pull,
-        O::NoCache => build.no_cache,
-        O::NoNetwork => build.network == settings::Network::None,
-        O::HostNetwork => build.network == settings::Network::Host,
-        O::AddHosts => !build.add_hosts.is_empty(),
-        O::HostGateway => build.add_hosts.iter().any(|host| host.ends_with(":host-gateway")),
-        O::ShmSize => build.shm_bytes.is_some(),
-        O::Ulimits => !build.ulimits.is_empty(),
-        O::CacheFrom => !build.cache_from.is_empty(),
-        O::InlineCache => build.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value != "0" && value != "false"),
+        O::Target => build.options.target.is_some(),
+        O::Args => !build.options.args.is_empty() || build.source_args,
+        O::Labels => !build.options.labels.is_empty(),
+        O::Platform => build.options.platform.is_some(),
+        O::Pull => build.options.pull,
+        O::NoCache => build.options.no_cache,
+        O::NoNetwork => build.options.network == Network::None,
+        O::HostNetwork => build.options.network == Network::Host,
+        O::AddHosts => !build.options.add_hosts.is_empty(),
+        O::HostGateway => build.options.add_hosts.iter().any(|host| host.ends_with(":host-gateway")),
+        O::ShmSize => build.options.shm_bytes.is_some(),
+        O::Ulimits => !build.options.ulimits.is_empty(),
+        O::CacheFrom => !build.options.cache_from.is_empty(),
+        O::InlineCache => build.options.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value != "0" && value != "false"),
         O::Reproducible => build.reproducible,
         O::Proxy => build.proxy == BuildProxy::Inherit,
         O::Secrets => !build.secrets.is_empty(),
@@ -69,21 +69,10 @@ pub async fn run<E: Engine>(
     let spec = BuildSpec {
         reference: temporary.to_owned(),
         options: BuildOptions {
-            target: wanted.target.clone(),
             args,
-            labels: told::labels(context.revision(), &wanted.labels),
-            platform: wanted.platform.clone(),
-            pull: wanted.pull,
+            labels: told::labels(context.revision(), &wanted.options.labels),
             no_cache,
-            network: match wanted.network {
-                settings::Network::Default => Network::Default,
-                settings::Network::None => Network::None,
-                settings::Network::Host => Network::Host,
-            },
-            add_hosts: wanted.add_hosts.clone(),
-            shm_bytes: wanted.shm_bytes,
-            ulimits: wanted.ulimits.clone(),
-            cache_from: wanted.cache_from.clone(),
+            ..wanted.options.clone()
         },
         base_hosts: base_hosts(&context, settings),
     };
@@ -101,7 +90,7 @@ pub async fn run<E: Engine>(
 }
 
 fn arguments(context: &ContextTree, settings: &Settings) -> Pairs {
-    told::arguments(context.revision(), &settings.build.args, settings.build.source_args)
+    told::arguments(context.revision(), &settings.build.options.args, settings.build.source_args)
 }
 
 /// The registries that the base images come from; `None` where the Dockerfile does not tell them all.

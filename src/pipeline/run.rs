@@ -212,7 +212,7 @@ impl<'a> Site<'a> {
         let context = lay().map_err(|error| self.failure(&error))?;
         let temporary = self.names.begin(&self.services.run, self.ends.saturating_duration_since(Instant::now()));
         let vault = || Arc::new(SettingsVault { settings: Arc::clone(&settings), redactor: Arc::clone(&self.services.redactor) });
-        let no_cache = settings.build.no_cache;
+        let no_cache = settings.build.options.no_cache;
         let mut built =
             build::run(engine, &settings, &temporary, context, vault(), no_cache).await.map_err(|error| self.failure(&error))?;
         if let Some(damage) = built.outcome.as_ref().err().filter(|error| retry::helps_without_cache(error, no_cache)) {

@@ -7,6 +7,7 @@ use crate::config::error::{ConfigError, shown};
 use crate::config::policy::Policy;
 use crate::config::request;
 use crate::config::settings::{Build, DEFAULT_DOCKERFILE};
+use crate::engine::BuildOptions;
 use crate::model::Reference;
 
 /// Names of one image that are pushed or kept.
@@ -36,21 +37,24 @@ pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) ->
     if dockerfile.is_root() {
         return Err(ConfigError::invalid("build.dockerfile", "is a directory", "name the file, such as docker/Dockerfile"));
     }
-    Ok(Build {
-        dockerfile,
+    let options = BuildOptions {
         target: build.target.map(target).transpose()?,
         args: build.args,
         labels: build.labels,
         platform: build.platform.map(platform).transpose()?,
-        builder: build.builder.unwrap_or_default(),
         pull: build.pull.unwrap_or(true),
-        source_args: build.source_args.unwrap_or_default(),
         no_cache: build.no_cache.unwrap_or_default(),
         network: step::network(build.network.unwrap_or_default(), policy)?,
         add_hosts: step::hosts(build.add_hosts)?,
         shm_bytes: step::shm(build.shm_size.as_ref())?,
         ulimits: step::ulimits(&build.ulimits)?,
         cache_from: names("build.cacheFrom", &build.cache_from)?,
+    };
+    Ok(Build {
+        dockerfile,
+        options,
+        builder: build.builder.unwrap_or_default(),
+        source_args: build.source_args.unwrap_or_default(),
         reproducible: build.reproducible.unwrap_or_default(),
         proxy: build.proxy.unwrap_or_default(),
         secrets: mounts::secrets(build.secrets, policy, env)?,

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::config::error::ConfigError;
 use crate::config::policy::Policy;
-use crate::config::request::{Network, Size};
-use crate::engine::Ulimit;
+use crate::config::request::Size;
+use crate::engine::{Network, Ulimit};
 use crate::net::is_node_local;
 
 /// Hosts, and bounds, of one request.

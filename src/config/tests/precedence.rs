@@ -17,10 +17,10 @@ fn each_field_comes_from_the_strongest_place_that_names_it() {
     let flags = [("name", json!("flag")), ("build.pull", json!(false)), ("build.args", json!({"C": "flag", "D": "flag"}))];
     let settings = loaded(&document, &env, &flags).unwrap();
     assert_eq!(settings.name.as_deref(), Some("flag"));
-    assert_eq!(settings.build.target.as_deref(), Some("env"));
+    assert_eq!(settings.build.options.target.as_deref(), Some("env"));
     assert_eq!(settings.deadline.as_secs(), 60);
-    assert!(!settings.build.pull);
-    let args: Vec<_> = settings.build.args.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert!(!settings.build.options.pull);
+    let args: Vec<_> = settings.build.options.args.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(args, ["A=doc", "B=env", "C=flag", "D=flag"]);
     let push = settings.push.unwrap();
     assert_eq!((push.verify, push.retries.max), (settings::Verify::Pod, 2));
@@ -36,7 +36,7 @@ fn a_fetch_judges_only_what_it_does() {
     };
     let settings = fetch(document).unwrap();
     assert_eq!(settings.output.as_deref(), Some(std::path::Path::new("/prepared")));
-    assert!(settings.push.is_none() && settings.build.target.is_none());
+    assert!(settings.push.is_none() && settings.build.options.target.is_none());
     assert!(loaded(document, &[], &[]).is_err());
     for (wrong, path) in [
         ("push: none\n", "source"),
