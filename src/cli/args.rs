@@ -239,6 +239,21 @@ struct BuildFlags {
     /// A bound on RUN steps, such as nofile=1024:2048
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
+    /// Bound RUN steps by what bounds this pod, where the engine can
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    limits_inherit: Option<bool>,
+    /// Bytes of memory of a RUN step, without swap, such as 512m
+    #[arg(long, short, value_name = "SIZE")]
+    memory: Option<String>,
+    /// CPUs of a RUN step, such as 1.5
+    #[arg(long, value_name = "N")]
+    cpus: Option<String>,
+    /// The control group below which RUN steps run, with the operator's cgroup-parent
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
+    /// Refuse what the engine cannot hold of this pod's bounds
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    limits_strict: Option<bool>,
     /// An image in a registry whose inline cache may serve
     #[arg(long, value_name = "NAME")]
     cache_from: Vec<String>,
@@ -335,7 +350,7 @@ struct RunArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Operator")]
 struct OperatorArgs {
-    /// Allow a request plain-http, git-protocol, host-network, insecure-registry=HOST[:PORT], frontend=REF
+    /// Allow a request plain-http, git-protocol, host-network, cgroup-parent, insecure-registry=HOST[:PORT], frontend=REF
     #[arg(long, value_name = "PERMISSION")]
     allow: Vec<String>,
     /// Files that a request names are read below these directories only

@@ -4,11 +4,13 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
 use crate::config::settings::{
-    ArchiveFrom, BuildSecret, BuildSsh, Builder, GitSource, SecretFrom, SourceKind, SshFrom, UploadFrom, UploadSocket, Verify,
+    ArchiveFrom, Build, BuildSecret, BuildSsh, Builder, GitSource, Inherit, SecretFrom, SourceKind, SshFrom, UploadFrom, UploadSocket,
+    Verify,
 };
 use crate::config::units::written;
 use crate::model::{CommitId, Digest, GitRef, TreePath, UrlCredential};
 use crate::report::DEFAULT_TERMINATION_MESSAGE;
+use crate::support::cgroup::Quota;
 
 /// The plan as one document: `request` in the form of a request with every default filled in, but for build arguments and the
 /// credentials of URLs, which are not shown; and `would`.
@@ -57,6 +59,7 @@ fn request(settings: &Settings) -> Value {
             "addHosts": build.options.add_hosts,
             "shmSize": build.options.shm_bytes,
             "ulimits": build.options.ulimits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "limits": limits(build),
             "cacheFrom": build.options.cache_from,
             "reproducible": build.reproducible,
             "proxy": build.proxy,
@@ -217,6 +220,17 @@ fn credential(given: Option<&UrlCredential>) -> Option<String> {
 }
 
 /// What nobody gave is left out.
+fn limits(build: &Build) -> Value {
+    let limits = &build.options.limits;
+    json!({
+        "inherit": build.inherit.is_some(),
+        "strict": build.inherit == Some(Inherit::Strictly),
+        "memory": limits.memory,
+        "cpus": limits.cpu.map(Quota::cpus),
+        "cgroupParent": limits.parent,
+    })
+}
+
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(

@@ -87,6 +87,11 @@ pub const FIELDS: &[Field] = &[
     field("build.addHosts", "add-host", "BUILD_ADD_HOSTS", List),
     field("build.shmSize", "shm-size", "BUILD_SHM_SIZE", Text),
     field("build.ulimits", "ulimit", "BUILD_ULIMITS", List),
+    field("build.limits.inherit", "limits-inherit", "BUILD_LIMITS_INHERIT", Switch),
+    field("build.limits.memory", "memory", "BUILD_LIMITS_MEMORY", Text),
+    field("build.limits.cpus", "cpus", "BUILD_LIMITS_CPUS", Text),
+    field("build.limits.cgroupParent", "cgroup-parent", "BUILD_LIMITS_CGROUP_PARENT", Text),
+    field("build.limits.strict", "limits-strict", "BUILD_LIMITS_STRICT", Switch),
     field("build.cacheFrom", "cache-from", "BUILD_CACHE_FROM", List),
     field("build.reproducible", "reproducible", "BUILD_REPRODUCIBLE", Switch),
     field("build.proxy", "build-proxy", "BUILD_PROXY", Text),
@@ -119,7 +124,7 @@ pub const OTHERS: &[(&str, &str, bool)] =
 
 /// What the contract knows and this version does not build: refused by name, never accepted and ignored.
 /// `field=value` is one value of a field that is built.
-pub const NOT_BUILT: &[&str] = &["build.limits", "push.via", "push.provenance", "result.presets", "limits.inherit"];
+pub const NOT_BUILT: &[&str] = &["push.via", "push.provenance", "result.presets"];
 
 /// What no engine can be asked for by `POST /build`, and what would: refused by name as `Unsupported`.
 pub const ONLY_BY_SOLVE: &[&str] = &["build.cacheTo", "build.attest", "build.contexts", "build.noCacheFilter", "build.platforms"];

@@ -10,10 +10,10 @@ use crate::support::secretdir::SecretDir;
 use super::error::{ConfigError, did_you_mean, shown};
 
 /// The permissions that are built. A name with `=` takes a value.
-const NAMES: [&str; 5] = ["plain-http", "git-protocol", "insecure-registry=", "frontend=", "host-network"];
+const NAMES: [&str; 6] = ["plain-http", "git-protocol", "insecure-registry=", "frontend=", "host-network", "cgroup-parent"];
 
 /// Those of the contract that are not.
-const NOT_BUILT: [&str; 5] = ["security-opts", "cgroup-parent", "credential-helpers", "post-build-hook", "prune"];
+const NOT_BUILT: [&str; 4] = ["security-opts", "credential-helpers", "post-build-hook", "prune"];
 
 /// The operator's word. `Policy::default()` allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Policy {
     pub insecure_registries: Vec<String>,
     /// `RUN` steps in the node's network.
     pub host_network: bool,
+    /// `RUN` steps below a control group that the request names.
+    pub cgroup_parent: bool,
     frontends: Vec<Allowed>,
     guard: Guard,
 }
@@ -38,6 +40,7 @@ impl Policy {
             ("plain-http", None) => self.plain_http = true,
             ("git-protocol", None) => self.git_protocol = true,
             ("host-network", None) => self.host_network = true,
+            ("cgroup-parent", None) => self.cgroup_parent = true,
             ("insecure-registry", Some(host)) => self.insecure_registries.push(registry_host(from, host)?),
             ("frontend", Some(reference)) => self.frontends.push(frontend(from, reference)?),
             (word, _) if NOT_BUILT.contains(&word) => {
@@ -104,7 +107,12 @@ impl Policy {
 
     /// The permissions as the operator would write them, for `plan`.
     pub fn names(&self) -> Vec<String> {
-        let switches = [(self.plain_http, "plain-http"), (self.git_protocol, "git-protocol"), (self.host_network, "host-network")];
+        let switches = [
+            (self.plain_http, "plain-http"),
+            (self.git_protocol, "git-protocol"),
+            (self.host_network, "host-network"),
+            (self.cgroup_parent, "cgroup-parent"),
+        ];
         let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
         let registries = self.insecure_registries.iter().map(|host| format!("insecure-registry={host}"));
         switches.chain(registries).chain(self.frontends.iter().map(|allowed| format!("frontend={allowed}"))).collect()
@@ -154,7 +162,7 @@ fn bad_name(from: &str, word: &str, has_value: bool) -> ConfigError {
     };
     let fix = match did_you_mean(word, names).filter(|meant| *meant != word) {
         Some(meant) => format!("did you mean {meant}?"),
-        None => "there are plain-http, insecure-registry=HOST[:PORT], frontend=REF and host-network".into(),
+        None => "there are plain-http, insecure-registry=HOST[:PORT], frontend=REF, host-network and cgroup-parent".into(),
     };
     ConfigError::invalid(from, what, fix)
 }

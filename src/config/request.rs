@@ -2,13 +2,14 @@
 //!
 //! These types only carry what was written. What it means, and whether it may be, is decided in `resolve`.
 
+mod build;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Network;
-
+pub use self::build::{Build, BuildProxy, Builder, Cpus, SecretDoc, SecretFields, SshDoc, SshFields, StepLimitsDoc};
 pub use crate::source::git::Lfs;
 
 /// The version of the document's form.
@@ -188,110 +189,6 @@ pub enum Directory {
 pub struct DirectoryBelow {
     pub path: String,
     pub subdir: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Build {
-    /// Within the context; `Dockerfile` by default.
-    pub dockerfile: Option<String>,
-    pub target: Option<String>,
-    /// Build arguments. They are visible in the image's history: never a secret.
-    #[serde(default)]
-    pub args: BTreeMap<String, String>,
-    /// Tell the build of its source by the arguments `SOURCE_URI`, `SOURCE_REF`, `SOURCE_ID`, `SOURCE_DATE` and `CONTEXT_DIR`.
-    pub source_args: Option<bool>,
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// `os/arch` or `os/arch/variant`.
-    pub platform: Option<String>,
-    pub builder: Option<Builder>,
-    /// Ask the registries for the base images, whatever the node has under their names: `true` by default, because everybody
-    /// on a node can put an image under any name there.
-    pub pull: Option<bool>,
-    pub no_cache: Option<bool>,
-    pub network: Option<Network>,
-    /// Hosts that RUN steps know: `name:address`, or `name:host-gateway` for the node.
-    #[serde(default)]
-    pub add_hosts: Vec<String>,
-    /// Bytes of `/dev/shm` in RUN steps.
-    pub shm_size: Option<Size>,
-    /// Bounds of the kernel's on RUN steps: `nofile=1024:2048`, soft and hard, or one number for both; -1 is none.
-    #[serde(default)]
-    pub ulimits: Vec<String>,
-    /// Images in registries whose inline cache may serve this build.
-    #[serde(default)]
-    pub cache_from: Vec<String>,
-    /// Date the image, and what the engine makes for it, by `SOURCE_DATE_EPOCH`: this pod's own variable, else the source's own
-    /// date, else 0.
-    pub reproducible: Option<bool>,
-    /// Whether RUN steps are told this pod's proxies, by Docker's predefined arguments.
-    pub proxy: Option<BuildProxy>,
-    /// What RUN steps may mount, and nothing of which is in the image: `RUN --mount=type=secret`.
-    #[serde(default)]
-    pub secrets: Vec<SecretDoc>,
-    /// Agents of ssh that RUN steps may use: `RUN --mount=type=ssh`.
-    #[serde(default)]
-    pub ssh: Vec<SshDoc>,
-    /// Names under which the image stays on the node.
-    #[serde(default)]
-    pub keep: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Builder {
-    /// BuildKit where the engine has it, else classic.
-    #[default]
-    Auto,
-    Buildkit,
-    Classic,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BuildProxy {
-    #[default]
-    None,
-    /// This pod's.
-    Inherit,
-}
-
-/// As docker writes it, `id=npm,src=/secrets/npm` or `id=token,env=TOKEN`; or in fields.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum SecretDoc {
-    Text(String),
-    Fields(SecretFields),
-}
-
-/// One of `file` and `env`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretFields {
-    pub id: String,
-    /// A file of this pod's, read when a step asks.
-    pub file: Option<String>,
-    /// A variable of this pod's.
-    pub env: Option<String>,
-}
-
-/// As docker writes it, `default` (the agent of `SSH_AUTH_SOCK`) or `default=/secrets/git/ssh-privatekey`; or in fields.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum SshDoc {
-    Text(String),
-    Fields(SshFields),
-}
-
-/// Without a key: the agent of `SSH_AUTH_SOCK`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SshFields {
-    /// `default` is what a mount without an id asks for.
-    pub id: String,
-    /// A private key, its passphrase in a file `passphrase` beside it; read when a step asks.
-    pub key: Option<String>,
 }
 
 /// `none`, or the destinations.

@@ -161,12 +161,23 @@ pub struct Build {
     /// The arguments that tell of the source, beside the request's.
     pub source_args: bool,
     pub builder: Builder,
+    /// Whether the steps' bounds are those of this pod, where `options` says none.
+    pub inherit: Option<Inherit>,
     pub reproducible: bool,
     pub proxy: BuildProxy,
     pub secrets: Vec<BuildSecret>,
     pub ssh: Vec<BuildSsh>,
     /// Names that stay on the node.
     pub keep: Vec<Reference>,
+}
+
+/// What becomes of a bound of this pod's that the engine cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherit {
+    /// It is said.
+    AsFarAsItGoes,
+    /// The run is refused.
+    Strictly,
 }
 
 /// What a step may mount.

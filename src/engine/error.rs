@@ -44,6 +44,8 @@ pub enum EngineError {
     DockerfileInvalid(String),
     #[error("a step failed: {message}")]
     StepFailed { message: String, code: Option<i64> },
+    #[error("a step was ended for want of memory: {message}")]
+    OutOfMemory { message: String, code: Option<i64>, certain: bool },
     #[error("a base image is denied or not there, says the node's daemon: {0}")]
     BaseImageDenied(String),
     #[error("the node's daemon cannot get a base image: {0}")]
@@ -85,6 +87,7 @@ impl Classified for EngineError {
             Self::DiskFull(_) => Reason::EngineDiskFull,
             Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
             Self::StepFailed { .. } => Reason::StepFailed,
+            Self::OutOfMemory { .. } => Reason::OutOfMemory,
             Self::BaseImageDenied(_) => Reason::BaseImageDenied,
             Self::BaseImageUnavailable(_) => Reason::BaseImageUnavailable,
             Self::PushRejected(_) => Reason::PushRejected,
@@ -102,6 +105,15 @@ impl Classified for EngineError {
             Self::NoSocket(_) => "mount the node's Docker socket into the pod (hostPath /var/run/docker.sock), or set DOCKER_HOST",
             Self::SocketPermission { .. } => "give the pod the socket's group (supplementalGroups, --group-add)",
             Self::Unreachable { .. } => "check that dockerd runs on this node and that the mounted socket is its current one",
+            Self::StepFailed { code: Some(137), .. } => {
+                "it was killed (SIGKILL); want of memory, in the build or on the node, is the usual cause"
+            }
+            Self::OutOfMemory { certain: false, .. } => {
+                "it was killed (SIGKILL) while its memory was bounded, and the daemon does not say by whom; give it more, or let it need less"
+            }
+            Self::OutOfMemory { .. } => {
+                "let it need less (fewer jobs at once), or give it more: build.limits.memory, or the pod's own limit where that is inherited"
+            }
             Self::DiskFull(_) => "free space on the node (docker system df), or run on another node",
             Self::CacheDamaged(_) => "clear the build cache of the node's daemon (docker builder prune)",
             Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",

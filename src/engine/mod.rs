@@ -11,7 +11,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 pub use error::EngineError;
-pub use options::{BuildOption, BuildOptions, Network, Ulimit};
+pub use options::{BuildOption, BuildOptions, Network, StepLimits, Ulimit};
 pub use vault::Vault;
 
 use crate::event::ContextSent;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Pairs;
 use crate::model::Reference;
+use crate::support::cgroup::Quota;
 
 /// The network of RUN steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -32,6 +33,18 @@ impl std::fmt::Display for Ulimit {
     }
 }
 
+/// What bounds RUN steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; never without `memory`.
+    pub memory_and_swap: Option<u64>,
+    pub cpu: Option<Quota>,
+    /// The control group below which they run, as the engine's driver writes it.
+    pub parent: Option<String>,
+}
+
 /// The options of one build.
 #[derive(Clone, Debug, Default)]
 pub struct BuildOptions {
@@ -49,6 +62,7 @@ pub struct BuildOptions {
     pub shm_bytes: Option<u64>,
     pub ulimits: Vec<Ulimit>,
     pub cache_from: Vec<Reference>,
+    pub limits: StepLimits,
 }
 
 /// One option, for the question whether an engine honours it.
@@ -72,11 +86,14 @@ pub enum BuildOption {
     Proxy,
     Secrets,
     Ssh,
+    Memory,
+    Cpus,
+    CgroupParent,
 }
 
 impl BuildOption {
     /// Every one there is, in the order of the documents.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Target,
         Self::Args,
         Self::Labels,
@@ -95,6 +112,9 @@ impl BuildOption {
         Self::Proxy,
         Self::Secrets,
         Self::Ssh,
+        Self::Memory,
+        Self::Cpus,
+        Self::CgroupParent,
     ];
 
     /// As a request writes it.
@@ -118,6 +138,9 @@ impl BuildOption {
             Self::Proxy => "build.proxy",
             Self::Secrets => "build.secrets",
             Self::Ssh => "build.ssh",
+            Self::Memory => "build.limits.memory",
+            Self::Cpus => "build.limits.cpus",
+            Self::CgroupParent => "build.limits.cgroupParent",
         }
     }
 }

@@ -105,8 +105,42 @@ pub struct EngineInfo {
     pub store: String,
     pub os: String,
     pub arch: String,
+    /// Who makes the control groups of steps: `cgroupfs`, `systemd` or `none`.
+    pub cgroup_driver: String,
+    /// Whether the node's kernel can bound swap.
+    #[serde(skip)]
+    pub swap_limit: bool,
     /// What the engine can do, by name.
     pub capabilities: Vec<String>,
+    /// What bounds RUN steps; only where the request wants bounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+/// What bounds RUN steps, and what was wanted of it and does not.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Limits {
+    /// Bytes of memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_and_swap: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// The control group below which they run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup_parent: Option<String>,
+    /// What the engine does not hold.
+    pub not_enforced: Vec<Unenforced>,
+}
+
+/// A bound that was wanted and does not hold.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Unenforced {
+    /// `memory`, `swap`, `cpus` or `cgroup_parent`.
+    pub limit: String,
+    pub why: String,
 }
 
 /// Milliseconds spent in each phase that was entered.

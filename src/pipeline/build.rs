@@ -45,6 +45,9 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
         O::Proxy => build.proxy == BuildProxy::Inherit,
         O::Secrets => !build.secrets.is_empty(),
         O::Ssh => !build.ssh.is_empty(),
+        O::Memory => build.options.limits.memory.is_some(),
+        O::Cpus => build.options.limits.cpu.is_some(),
+        O::CgroupParent => build.options.limits.parent.is_some(),
     };
     O::ALL.into_iter().filter(uses).collect()
 }

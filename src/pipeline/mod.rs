@@ -8,6 +8,7 @@ mod clients;
 mod draft;
 mod fetch;
 mod gc;
+mod limits;
 mod outbox;
 mod preflight;
 mod publish;

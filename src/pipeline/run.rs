@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cancel::{self, Cancel, GRACE};
 use super::draft::Draft;
+use super::limits::{self, Held};
 use super::outbox::Outbox;
 use super::preflight::Workspace;
 use super::push::Parcel;
@@ -21,7 +22,7 @@ use super::vault::SettingsVault;
 use super::{build, fetch, publish, registries, retry, upload};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
-use crate::engine::{Built, Engine};
+use crate::engine::{Built, Engine, EngineError};
 use crate::event::{Event, EventSink, ImageBuilt, RunStarted, millis};
 use crate::model::keychain::Keychain;
 use crate::model::result::{Document, Image, TagResult, TagStatus};
@@ -30,6 +31,7 @@ use crate::model::{Classified, Failure, ImageId, Outcome, Phase, Reason, Referen
 use crate::registry::{self, DockerKeychain};
 use crate::report;
 use crate::source::upload::Desk;
+use crate::support::cgroup::{self, Own};
 use crate::support::clock;
 use crate::support::redact::Redactor;
 
@@ -152,10 +154,14 @@ impl<'a> Site<'a> {
         };
         let connected = Docker::connect(&options, wish, Arc::clone(&self.keychain), Arc::clone(&self.services.events)).await;
         let engine = Arc::new(connected.map_err(|error| self.failure(&error))?);
-        self.services.events.emit(Event::EngineConnected(Box::new(engine.info().clone())));
-        self.draft.engine = Some(engine.info().clone());
         self.engine = Some(Arc::clone(&engine));
+        let mut info = engine.info().clone();
+        let held = self.hold_limits(&engine);
+        info.limits = held.as_ref().ok().and_then(|held| held.told.clone());
+        self.services.events.emit(Event::EngineConnected(Box::new(info.clone())));
+        self.draft.engine = Some(info);
         build::asked(&self.settings).into_iter().try_for_each(|option| engine.honours(option)).map_err(|error| self.failure(&error))?;
+        Arc::make_mut(&mut self.settings).build.options.limits = held.map_err(|error| self.failure(&error))?.asked;
         self.check_credentials()?;
         self.claim_workspace()?;
         let swept = Arc::clone(&engine);
@@ -163,6 +169,13 @@ impl<'a> Site<'a> {
             let _ = sweep::sweep(swept.as_ref(), clock::unix(), false).await;
         })));
         Ok(engine)
+    }
+
+    /// What RUN steps are to be bounded by, of this engine.
+    fn hold_limits(&self, engine: &Docker<DockerKeychain>) -> Result<Held, EngineError> {
+        let build = &self.settings.build;
+        let own = if build.inherit.is_some() { cgroup::own() } else { Own::default() };
+        limits::hold(&build.options.limits, build.inherit, &own, cgroup::node_swaps(), engine.info(), |option| engine.honours(option))
     }
 
     fn claim_workspace(&mut self) -> Result<(), Failure> {

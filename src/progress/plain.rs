@@ -187,6 +187,19 @@ impl Plain {
         let EngineInfo { engine: name, version, api, builder, store, os, arch, .. } = engine;
         let line = self.words(&format!("{name} {version}, API {api}, {builder} builder, {store} image store, {os}/{arch}"));
         self.say(text, format_args!("engine: {line}"));
+        let Some(limits) = &engine.limits else { return };
+        let held = [
+            limits.memory.map(|memory| format!("{} of memory", bytes(memory))),
+            limits.cpus.map(|cpus| format!("{cpus} CPUs")),
+            limits.cgroup_parent.as_ref().map(|parent| format!("the control group {parent}")),
+        ];
+        let held: Vec<String> = held.into_iter().flatten().collect();
+        let held = self.words(&if held.is_empty() { "nothing".to_owned() } else { held.join(", ") });
+        self.say(text, format_args!("steps are bounded by: {held}"));
+        for left in limits.not_enforced.iter().take(16) {
+            let line = self.paint.yellow(&format!("not enforced: {}: {}", left.limit, self.words(&left.why)));
+            self.say(text, line);
+        }
     }
 
     fn warning(&mut self, text: &mut String, warning: &StepWarning) {

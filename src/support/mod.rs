@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod backoff;
+pub mod cgroup;
 pub mod clock;
 pub mod guard;
 pub mod json;

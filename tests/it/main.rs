@@ -31,6 +31,7 @@ mod harness_tests;
 mod ignoring;
 mod lfs;
 mod lfs_ssh;
+mod limits;
 mod memory;
 mod mounts;
 mod one_node;

@@ -98,6 +98,11 @@ impl BuildFlags {
         layer.maybe("build.addHosts", list(self.add_host));
         layer.maybe("build.shmSize", self.shm_size);
         layer.maybe("build.ulimits", list(self.ulimit));
+        layer.maybe("build.limits.inherit", self.limits_inherit);
+        layer.maybe("build.limits.memory", self.memory);
+        layer.maybe("build.limits.cpus", self.cpus);
+        layer.maybe("build.limits.cgroupParent", self.cgroup_parent);
+        layer.maybe("build.limits.strict", self.limits_strict);
         layer.maybe("build.cacheFrom", list(self.cache_from));
         layer.maybe("build.reproducible", self.reproducible);
         layer.maybe("build.proxy", self.build_proxy);

@@ -43,7 +43,7 @@ fn unknown_and_malformed_variables_are_refused_without_their_values() {
         ("PODWRIGHT_PUSH_RETRIES_MAX", "whole number", "whole number"),
         ("PODWRIGHT_BUILD_ARGS", "without `=`", "KEY=VALUE"),
         ("PODWRIGHT_SOURCE_GIT_SUBMODULES", "neither true nor false", "true or false"),
-        ("PODWRIGHT_BUILD_LIMITS", "not built yet", "later version"),
+        ("PODWRIGHT_RESULT_PRESETS", "not built yet", "later version"),
         ("PODWRIGHT_SOURCE_GIT_URL_FILE", "cannot be read", "mount"),
     ];
     for (name, what, fix) in table {

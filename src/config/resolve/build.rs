@@ -1,6 +1,6 @@
 //! How to build: what is checked here is what the engine would take, and should not.
 
-use super::{mounts, step};
+use super::{limits, mounts, step};
 use crate::config::Environment;
 use crate::config::address::tree_path;
 use crate::config::error::{ConfigError, shown};
@@ -37,6 +37,7 @@ pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) ->
     if dockerfile.is_root() {
         return Err(ConfigError::invalid("build.dockerfile", "is a directory", "name the file, such as docker/Dockerfile"));
     }
+    let wanted = build.limits.unwrap_or_default();
     let options = BuildOptions {
         target: build.target.map(target).transpose()?,
         args: build.args,
@@ -49,11 +50,13 @@ pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) ->
         shm_bytes: step::shm(build.shm_size.as_ref())?,
         ulimits: step::ulimits(&build.ulimits)?,
         cache_from: names("build.cacheFrom", &build.cache_from)?,
+        limits: limits::written(&wanted, policy)?,
     };
     Ok(Build {
         dockerfile,
         options,
         builder: build.builder.unwrap_or_default(),
+        inherit: limits::inherited(&wanted)?,
         source_args: build.source_args.unwrap_or_default(),
         reproducible: build.reproducible.unwrap_or_default(),
         proxy: build.proxy.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! From what was written to what is meant: every field checked, and the fields against each other.
 
 mod build;
+mod limits;
 mod mounts;
 mod push;
 mod source;

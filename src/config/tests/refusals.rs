@@ -95,7 +95,6 @@ fn what_is_not_built_is_said_to_be_so() {
             "",
         ),
         ("source: {archive: {upload: {socket: true}, stdin: true}}", RequestInvalid, "source.archive", "more than one", "upload"),
-        ("build: {limits: {memory: 1}}", RequestInvalid, "build.limits", "not built yet", "leave it out"),
         ("build: {secrets: [{id: a}]}", RequestInvalid, "build.secrets[0]", "not one of", "id=npm"),
         ("build: {secrets: ['id=a b,src=/x']}", RequestInvalid, "build.secrets[0]", "no id", "id=NAME"),
         ("build: {secrets: ['id=a,src=/x,hush=1']}", RequestInvalid, "build.secrets[0]", "something else", "id=npm"),
@@ -299,4 +298,15 @@ fn outside_the_operators_roots_nothing_is_read() {
     let error = loaded("source: {directory: /src}\npush: none\n", &env, &[]).unwrap_err().error;
     assert_eq!((error.reason(), error.path()), (NotPermitted, "source.directory"));
     assert!(error.hint().unwrap().contains("--allow-path"), "{error}");
+}
+
+#[test]
+fn bounds_that_no_step_can_have_are_refused() {
+    refused(&[
+        ("build: {limits: {memory: 1}}", RequestInvalid, "build.limits.memory", "no memory", "512m"),
+        ("build: {limits: {cpus: many}}", RequestInvalid, "build.limits.cpus", "no number", "1.5"),
+        ("build: {limits: {strict: true}}", RequestInvalid, "build.limits.strict", "nothing is", "inherit"),
+        ("build: {limits: {cgroupParent: /a/../b}}", RequestInvalid, "build.limits.cgroupParent", "no control group", "its path"),
+        ("build: {limits: {cgroupParent: /a}}", NotPermitted, "build.limits.cgroupParent", "cgroup-parent", "--allow"),
+    ]);
 }

@@ -28,7 +28,7 @@ pub async fn build<K: Keychain + 'static>(
     let mut book = StepBook::new(Arc::clone(events));
     let outcome = run(client, spec, dockerfile, served, keychain, events, &mut book).await;
     let code = match &outcome {
-        Err(EngineError::StepFailed { code, .. }) => *code,
+        Err(EngineError::StepFailed { code, .. } | EngineError::OutOfMemory { code, .. }) => *code,
         _ => None,
     };
     let (steps, warnings) = book.close(code);

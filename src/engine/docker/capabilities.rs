@@ -107,7 +107,16 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
         None if podman => Builder::Classic,
         None => Builder::BuildKit,
     };
-    let facts = Facts { podman, builder, api: ping.theirs };
+    let driver = info.cgroup_driver.map_or_else(|| "none".to_owned(), |driver| driver.to_string());
+    let groups = matches!(&*driver, "cgroupfs" | "systemd");
+    let facts = Facts {
+        podman,
+        builder,
+        api: ping.theirs,
+        memory: groups && info.memory_limit.unwrap_or_default(),
+        cpus: groups && info.cpu_cfs_quota.unwrap_or_default(),
+        groups,
+    };
     let info = EngineInfo {
         engine: if podman { "podman".into() } else { "docker".into() },
         version: version.version.unwrap_or_default(),
@@ -116,7 +125,10 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
         store: if containerd { "containerd".into() } else { "graph".into() },
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
+        cgroup_driver: driver,
+        swap_limit: info.swap_limit.unwrap_or_default(),
         capabilities,
+        limits: None,
     };
     Ok((info, facts))
 }

@@ -14,12 +14,13 @@ use tokio::sync::mpsc;
 use super::client::{self, Client, auth_config, auth_header};
 use super::messages::Message;
 use super::story::{Dialect, Story};
-use super::{credentials_error, diagnose, query};
+use super::{credentials_error, diagnose, oom, query};
 use crate::engine::{BuildSpec, Built, EngineError, TarWriter};
 use crate::event::{Event, EventSink};
 use crate::model::ImageId;
 use crate::model::keychain::Keychain;
 use crate::model::tree::TreeError;
+use crate::support::clock;
 
 /// Bytes of the tar on their way, at most: 8 pieces of 64 KiB.
 const PIECE: usize = 64 << 10;
@@ -35,7 +36,11 @@ pub async fn build<K: Keychain>(
     events: &Arc<dyn EventSink>,
 ) -> Built {
     let mut story = Story::new(dialect, &spec.reference, events);
-    let outcome = run(client, spec, dockerfile, tar, keychain, events, &mut story).await;
+    let begun = clock::unix();
+    let outcome = match run(client, spec, dockerfile, tar, keychain, events, &mut story).await {
+        Err(error) => Err(oom::or(client, spec, story.container(), begun, error).await),
+        built => built,
+    };
     let (steps, warnings) = story.close(outcome.as_ref().err().map(ToString::to_string));
     Built { outcome, steps, warnings }
 }

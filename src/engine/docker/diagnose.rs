@@ -154,6 +154,10 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
     if text.contains("failed to commit") && text.contains("snapshot") && text.contains("does not exist") {
         return EngineError::CacheDamaged(owned());
     }
+    // BuildKit's word for a step that exceeded its control group's memory (buildkit, executor/runcexecutor/executor.go: `detectOOM`).
+    if text.ends_with("did not complete successfully: cannot allocate memory") {
+        return EngineError::OutOfMemory { message: owned(), code: Some(137), certain: true };
+    }
     if let Some(code) = code.or_else(|| exit_code(&text)) {
         return EngineError::StepFailed { message: owned(), code: Some(code) };
     }

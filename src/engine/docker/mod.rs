@@ -9,6 +9,7 @@ mod diagnose;
 mod inspect;
 mod logs;
 pub mod messages;
+mod oom;
 pub mod options;
 mod push;
 mod query;

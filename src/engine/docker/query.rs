@@ -4,7 +4,7 @@ use serde_json::json;
 use url::form_urlencoded::Serializer;
 
 use super::story::Dialect;
-use crate::engine::{BuildSpec, Network};
+use crate::engine::{BuildSpec, Network, StepLimits};
 
 /// What every builder takes. There is never a `remote=` URL: the daemon would fetch it, from the node's network.
 pub fn build(spec: &BuildSpec, dockerfile: &str, dialect: Dialect) -> Serializer<'static, String> {
@@ -27,6 +27,7 @@ pub fn build(spec: &BuildSpec, dockerfile: &str, dialect: Dialect) -> Serializer
         }
     }
     network(&mut query, options.network, dialect);
+    limits(&mut query, &options.limits);
     if let Some(bytes) = options.shm_bytes {
         query.append_pair("shmsize", &bytes.to_string());
     }
@@ -48,6 +49,24 @@ pub fn build(spec: &BuildSpec, dockerfile: &str, dialect: Dialect) -> Serializer
         }
     }
     query
+}
+
+/// What only builders that run steps as containers of the daemon's own take.
+fn limits(query: &mut Serializer<'static, String>, limits: &StepLimits) {
+    let numbers = [
+        ("memory", limits.memory),
+        ("memswap", limits.memory_and_swap),
+        ("cpuquota", limits.cpu.map(|cpu| cpu.quota)),
+        ("cpuperiod", limits.cpu.map(|cpu| cpu.period)),
+    ];
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            query.append_pair(key, &number.to_string());
+        }
+    }
+    if let Some(parent) = &limits.parent {
+        query.append_pair("cgroupparent", parent);
+    }
 }
 
 /// Podman knows other words, and gives steps the node's own network where nobody says otherwise (podman,

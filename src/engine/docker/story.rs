@@ -31,6 +31,8 @@ pub struct Story {
     next: usize,
     /// Podman has come to what follows the last step.
     committed: bool,
+    /// The current step's, as the classic builder names it: twelve hexadecimal digits.
+    container: Option<String>,
     left: Left,
     /// The failed step's own.
     pub code: Option<i64>,
@@ -51,6 +53,7 @@ impl Story {
             count: 0,
             next: 1,
             committed: false,
+            container: None,
             left: Left { dialect, step: None, events: Arc::clone(events) },
             code: None,
             text: String::new(),
@@ -60,6 +63,11 @@ impl Story {
     /// The name of the step that is under way.
     pub fn step(&self) -> Option<&str> {
         self.current.as_ref().map(|step| step.name.as_str())
+    }
+
+    /// The container of the step that is under way.
+    pub fn container(&self) -> Option<&str> {
+        self.container.as_deref()
     }
 
     /// Ends the last step, with its error if it failed.
@@ -111,10 +119,14 @@ impl Story {
             self.book.record(step.clone());
             self.left.step = Some(step.name.clone());
             self.current = Some(step);
+            self.container = None;
         } else if self.is_from_cache(line) {
             self.current.iter_mut().for_each(|step| step.cached = true);
         } else if self.dialect == Dialect::Podman && self.is_commit(line) {
             self.committed = true;
+        } else if let Some(id) = line.strip_prefix(" ---> Running in ").filter(|id| self.container.is_none() && is_hex(id, 12)) {
+            // The first of a step: a RUN may print such a line, too.
+            self.container = Some(id.to_owned());
         } else if !self.is_bookkeeping(line) {
             self.output(&format!("{line}\n"));
         }

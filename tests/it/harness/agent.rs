@@ -57,6 +57,8 @@ pub struct Agent {
     pub(super) trace: bool,
     pub(super) reading: Reading,
     closed: &'static str,
+    /// Directories of the control groups that it is in, one of each hierarchy.
+    groups: Vec<PathBuf>,
 }
 
 impl Agent {
@@ -103,6 +105,7 @@ impl Agent {
             trace: false,
             reading: Reading::default(),
             closed: "",
+            groups: Vec::new(),
         }
     }
 
@@ -188,6 +191,12 @@ impl Agent {
         self
     }
 
+    /// Starts it in these control groups, which it sees as a pod does.
+    pub fn in_groups(mut self, groups: &[PathBuf], hierarchies: &[PathBuf]) -> Self {
+        self.groups.extend_from_slice(groups);
+        hierarchies.iter().fold(self, |agent, hierarchy| agent.readable(hierarchy, hierarchy.to_str().unwrap()))
+    }
+
     /// Starts it without these descriptors (`"012"`), as some supervisors do.
     pub fn without_descriptors(mut self, closed: &'static str) -> Self {
         self.closed = closed;
@@ -237,6 +246,12 @@ impl Agent {
         let root = self.dir.join("root");
         fs::create_dir(&root).unwrap();
         let mut line: Vec<OsString> = Vec::new();
+        if !self.groups.is_empty() {
+            let join = r#"while [[ $1 != -- ]]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@""#;
+            line.extend(["bash", "-ec", join, "join"].map(OsString::from));
+            line.extend(self.groups.iter().map(|group| group.clone().into_os_string()));
+            line.push("--".into());
+        }
         if self.trace {
             line.extend(["strace", "-f", "-qq", "-e", "trace=execve,fork,vfork,clone,clone3", "-o"].map(OsString::from));
             line.push(self.dir.join("trace").into());
