@@ -350,7 +350,7 @@ struct RunArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Operator")]
 struct OperatorArgs {
-    /// Allow a request plain-http, git-protocol, host-network, cgroup-parent, insecure-registry=HOST[:PORT], frontend=REF
+    /// Allow a request plain-http, git-protocol, host-network, cgroup-parent, prune, insecure-registry=HOST[:PORT], frontend=REF
     #[arg(long, value_name = "PERMISSION")]
     allow: Vec<String>,
     /// Files that a request names are read below these directories only

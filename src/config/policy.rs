@@ -10,10 +10,10 @@ use crate::support::secretdir::SecretDir;
 use super::error::{ConfigError, did_you_mean, shown};
 
 /// The permissions that are built. A name with `=` takes a value.
-const NAMES: [&str; 6] = ["plain-http", "git-protocol", "insecure-registry=", "frontend=", "host-network", "cgroup-parent"];
+const NAMES: [&str; 7] = ["plain-http", "git-protocol", "insecure-registry=", "frontend=", "host-network", "cgroup-parent", "prune"];
 
 /// Those of the contract that are not.
-const NOT_BUILT: [&str; 4] = ["security-opts", "credential-helpers", "post-build-hook", "prune"];
+const NOT_BUILT: [&str; 3] = ["security-opts", "credential-helpers", "post-build-hook"];
 
 /// The operator's word. `Policy::default()` allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Policy {
     pub host_network: bool,
     /// `RUN` steps below a control group that the request names.
     pub cgroup_parent: bool,
+    /// Room made on the node's disk where it is full: build cache that no build uses.
+    pub prune: bool,
     frontends: Vec<Allowed>,
     guard: Guard,
 }
@@ -41,6 +43,7 @@ impl Policy {
             ("git-protocol", None) => self.git_protocol = true,
             ("host-network", None) => self.host_network = true,
             ("cgroup-parent", None) => self.cgroup_parent = true,
+            ("prune", None) => self.prune = true,
             ("insecure-registry", Some(host)) => self.insecure_registries.push(registry_host(from, host)?),
             ("frontend", Some(reference)) => self.frontends.push(frontend(from, reference)?),
             (word, _) if NOT_BUILT.contains(&word) => {
@@ -112,6 +115,7 @@ impl Policy {
             (self.git_protocol, "git-protocol"),
             (self.host_network, "host-network"),
             (self.cgroup_parent, "cgroup-parent"),
+            (self.prune, "prune"),
         ];
         let switches = switches.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned());
         let registries = self.insecure_registries.iter().map(|host| format!("insecure-registry={host}"));
@@ -162,7 +166,7 @@ fn bad_name(from: &str, word: &str, has_value: bool) -> ConfigError {
     };
     let fix = match did_you_mean(word, names).filter(|meant| *meant != word) {
         Some(meant) => format!("did you mean {meant}?"),
-        None => "there are plain-http, insecure-registry=HOST[:PORT], frontend=REF, host-network and cgroup-parent".into(),
+        None => "there are plain-http, insecure-registry=HOST[:PORT], frontend=REF, host-network, cgroup-parent and prune".into(),
     };
     ConfigError::invalid(from, what, fix)
 }
@@ -217,7 +221,7 @@ mod tests {
             ("plain-htp", "no permission", "plain-http"),
             ("plain-http=yes", "takes no value", ""),
             ("frontend", "needs a value", ""),
-            ("prune", "not built yet", ""),
+            ("security-opts", "not built yet", ""),
             ("insecure-registry=http://a.b", "not a registry's host", "HOST:PORT"),
             ("insecure-registry=a.b/c", "not a registry's host", "HOST:PORT"),
             ("insecure-registry=", "not a registry's host", "HOST:PORT"),

@@ -114,7 +114,7 @@ impl Classified for EngineError {
             Self::OutOfMemory { .. } => {
                 "let it need less (fewer jobs at once), or give it more: build.limits.memory, or the pod's own limit where that is inherited"
             }
-            Self::DiskFull(_) => "free space on the node (docker system df), or run on another node",
+            Self::DiskFull(_) => "free space on the node (docker system df), let runs make room by --allow prune, or run on another node",
             Self::CacheDamaged(_) => "clear the build cache of the node's daemon (docker builder prune)",
             Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",
             Self::BaseImageUnavailable(_) => "the daemon pulls with the node's network, proxy and certificates, not the pod's",

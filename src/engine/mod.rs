@@ -108,6 +108,10 @@ pub trait Engine: Send + Sync {
     /// Takes a name away, and with an image's last name the image, but nothing below it. No error where the name is gone already.
     async fn untag(&self, name: &str) -> Result<(), EngineError>;
 
+    /// Takes away what the engine can do without, and says how many bytes that gave at least; `None` where there is nothing of it.
+    /// By the operator's permission alone.
+    async fn make_room(&self) -> Result<Option<u64>, EngineError>;
+
     async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError>;
 
     async fn distribution(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Distributed, EngineError>;

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use super::retry::{self, Remedy};
+use super::run::Services;
 use super::told::{self, epoch, proxies};
+use super::vault::SettingsVault;
 use crate::config::Settings;
 use crate::config::settings::BuildProxy;
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
 use crate::engine::{BuildOption, BuildOptions, BuildSpec, Built, Context, Engine, Network, Vault};
-use crate::event::Pairs;
-use crate::model::Reference;
+use crate::event::{Event, Pairs};
 use crate::model::tree::SourceTree;
+use crate::model::{Classified, Reference};
 
 /// Everything a build reads, checked as far as it can be before the daemon sees it.
-pub fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) -> Result<ContextTree, ContextError> {
+fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) -> Result<ContextTree, ContextError> {
     let context = ContextTree::lay(source, &settings.build.dockerfile, settings.source.dockerfile.as_deref())?;
     if builder != "classic" {
         frontend::check(context.dockerfile(), &arguments(&context, settings), settings.policy.frontends())?;
@@ -52,8 +55,45 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
     O::ALL.into_iter().filter(uses).collect()
 }
 
-/// Says the build in the engine's terms and runs it.
+/// Builds the source; twice, where something can be done about what went wrong the first time.
 pub async fn run<E: Engine>(
+    engine: &E,
+    settings: &Arc<Settings>,
+    temporary: &str,
+    source: &Arc<dyn SourceTree>,
+    services: &Services,
+) -> Result<Built, ContextError> {
+    let build = async |no_cache| {
+        let context = context(settings, Arc::clone(source), &engine.info().builder)?;
+        let vault = SettingsVault { settings: Arc::clone(settings), redactor: Arc::clone(&services.redactor) };
+        once(engine, settings, temporary, context, Arc::new(vault), no_cache).await
+    };
+    let no_cache = settings.build.options.no_cache;
+    let first = build(no_cache).await?;
+    let Some(error) = first.outcome.as_ref().err() else { return Ok(first) };
+    let say = |message: String| services.events.emit(Event::Notice { message, hint: error.hint() });
+    match retry::remedy(error, no_cache, settings.policy.prune) {
+        None => Ok(first),
+        Some(Remedy::WithoutCache) => {
+            say(format!("{error}; the image is built once more, without the cache"));
+            build(true).await
+        }
+        Some(Remedy::MakeRoom) => match engine.make_room().await {
+            Ok(Some(bytes)) => {
+                say(format!("{error}; {bytes} bytes or more were freed of what no build uses, and the image is built once more"));
+                build(no_cache).await
+            }
+            none => {
+                let why = none.err().map_or_else(|| "there is nothing that no build uses".to_owned(), |error| error.to_string());
+                say(format!("no room can be made on the node's disk: {why}"));
+                Ok(first)
+            }
+        },
+    }
+}
+
+/// Says the build in the engine's terms and runs it.
+async fn once<E: Engine>(
     engine: &E,
     settings: &Settings,
     temporary: &str,

@@ -52,9 +52,22 @@ impl Transient for PushError {
     }
 }
 
-/// Whether a build that failed is worth a second one that takes nothing from the engine's cache.
-pub fn helps_without_cache(error: &EngineError, no_cache: bool) -> bool {
-    matches!(error, EngineError::CacheDamaged(_)) && !no_cache
+/// What may let a build that failed succeed the second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// To take nothing from the engine's cache.
+    WithoutCache,
+    /// To make room on the node's disk.
+    MakeRoom,
+}
+
+/// What a failed build is worth.
+pub fn remedy(error: &EngineError, no_cache: bool, may_prune: bool) -> Option<Remedy> {
+    match error {
+        EngineError::CacheDamaged(_) if !no_cache => Some(Remedy::WithoutCache),
+        EngineError::DiskFull(_) if may_prune => Some(Remedy::MakeRoom),
+        _ => None,
+    }
 }
 
 /// What one try that will be followed by another looked like.

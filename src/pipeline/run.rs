@@ -18,8 +18,7 @@ use super::push::Parcel;
 use super::reject::DEFECT;
 use super::sweep;
 use super::tidy::{Names, PREFIX};
-use super::vault::SettingsVault;
-use super::{build, fetch, publish, registries, retry, upload};
+use super::{build, fetch, publish, registries, upload};
 use crate::config::{Settings, settings};
 use crate::engine::docker::{Builder, ConnectOptions, Docker};
 use crate::engine::{Built, Engine, EngineError};
@@ -220,20 +219,8 @@ impl<'a> Site<'a> {
 
     async fn build(&mut self, engine: &Docker<DockerKeychain>, source: Arc<dyn SourceTree>) -> Result<ImageId, Failure> {
         let begun = Instant::now();
-        let settings = Arc::clone(&self.settings);
-        let lay = || build::context(&settings, Arc::clone(&source), &engine.info().builder);
-        let context = lay().map_err(|error| self.failure(&error))?;
         let temporary = self.names.begin(&self.services.run, self.ends.saturating_duration_since(Instant::now()));
-        let vault = || Arc::new(SettingsVault { settings: Arc::clone(&settings), redactor: Arc::clone(&self.services.redactor) });
-        let no_cache = settings.build.options.no_cache;
-        let mut built =
-            build::run(engine, &settings, &temporary, context, vault(), no_cache).await.map_err(|error| self.failure(&error))?;
-        if let Some(damage) = built.outcome.as_ref().err().filter(|error| retry::helps_without_cache(error, no_cache)) {
-            let message = format!("{damage}; the image is built once more, without the cache");
-            self.services.events.emit(Event::Notice { message, hint: damage.hint() });
-            let context = lay().map_err(|error| self.failure(&error))?;
-            built = build::run(engine, &settings, &temporary, context, vault(), true).await.map_err(|error| self.failure(&error))?;
-        }
+        let built = build::run(engine, &self.settings, &temporary, &source, self.services).await.map_err(|error| self.failure(&error))?;
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;
         self.draft.warnings = warnings;

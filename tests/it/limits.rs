@@ -27,7 +27,7 @@ impl Pod {
             let group = hierarchy.join(pod.path());
             let set = |file: &str, value: String| {
                 if group.join(file).exists() {
-                    fs::write(group.join(file), value).unwrap()
+                    fs::write(group.join(file), value).unwrap();
                 }
             };
             if is_unified() {

@@ -86,6 +86,32 @@ fn a_full_disk_of_the_node_is_the_nodes() {
 }
 
 #[test]
+fn room_is_made_on_a_full_disk_where_the_operator_allows_it() {
+    promise!(7);
+    if builder() == "classic" {
+        return;
+    }
+    let own = OwnEngine::up(&["--data-size", "110m"]);
+    let build = |byte: u8, more: &[&str]| {
+        let context = standalone("COPY big /\n").file("big", vec![byte; 30 << 20]);
+        Agent::build_on(own.0).directory(context.path()).args(&["--no-push", "--builder", "buildkit"]).args(more).run()
+    };
+    build(1, &[]).ok();
+    let full = build(2, &[]).failed(34, "EngineDiskFull", "build");
+    assert!(full.words().contains("--allow prune"), "{}", full.words());
+    let run = build(3, &["--allow", "prune"]);
+    // Where nothing at all is left, a daemon with the containerd store cannot even write down what it takes away (seen of 26.1).
+    let run = if own.0.store == "containerd" { run.ended(34, "EngineDiskFull") } else { run.ok() };
+    assert_eq!(run.count("POST", "/build"), 2, "{}", run.story());
+    assert!(run.events_named("notice")[0].data["message"].as_str().unwrap().contains("were freed"), "{}", run.story());
+    // Where that is not enough, it is tried once.
+    let context = standalone("COPY big /\n").file("big", vec![4; 120 << 20]);
+    let run = Agent::build_on(own.0).directory(context.path()).args(&["--no-push", "--allow", "prune"]).run();
+    let run = run.failed(34, "EngineDiskFull", "build");
+    assert!(run.count("POST", "/build/prune") == 1 && run.count("POST", "/build") <= 2, "{}", run.story());
+}
+
+#[test]
 fn a_target_that_is_not_there_is_rejected() {
     for builder in builders() {
         let agent = Agent::build().directory(standalone("").path()).args(&["--no-push", "--builder", builder, "--target", "nowhere"]);

@@ -11,6 +11,7 @@ mod logs;
 pub mod messages;
 mod oom;
 pub mod options;
+mod prune;
 mod push;
 mod query;
 mod session;
@@ -124,6 +125,10 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
     async fn untag(&self, name: &str) -> Result<(), EngineError> {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         self.small("remove a name", self.api.remove_image(name, Some(options), None)).await.map(drop)
+    }
+
+    async fn make_room(&self) -> Result<Option<u64>, EngineError> {
+        prune::all(&self.client).await
     }
 
     async fn push(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Pushed, EngineError> {

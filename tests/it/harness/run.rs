@@ -186,6 +186,8 @@ impl Run {
         let builds = || self.calls.iter().filter(|call| call.is("POST", "/build"));
         let host = builds().any(|call| call.parameter("networkmode") == Some("host") || of_podman(call));
         assert!(!host || agent.allows("host-network"), "the host's network was not allowed by anybody\n{}", self.story());
+        let prunes = self.calls.iter().any(|call| call.is("POST", "/build/prune") || call.is("POST", "/images/prune"));
+        assert!(!prunes || agent.allows("prune"), "nobody allowed to make room\n{}", self.story());
         let own = format!("/images/{OWN}");
         let id = self.result.as_ref().or(self.events.last().map(|event| &event.data)).and_then(|document| document["run"].as_str());
         for call in self.calls.iter().filter(|call| call.method == "DELETE" && call.path.starts_with(&own)) {
