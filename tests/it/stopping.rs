@@ -138,7 +138,9 @@ fn a_run_killed_after_any_event_leaves_the_old_tag_or_the_whole_new_one() {
     }
     // No two runs say how far they are equally often, so that counting may miss some.
     for name in ["run.started", "engine.connected", "source.resolved", "build.step", "image.built", "push.progress", "image.pushed"] {
-        if !last_words.contains(name) {
+        // Podman does not say how far a push is.
+        let never = Engine::shared().podman && name == "push.progress";
+        if !never && !last_words.contains(name) {
             let event = kill(&Death::First(name), &format!("killed after {name}"), &reference, &repository, &mut old);
             assert_eq!(event.as_deref(), Some(name), "a run without this event");
         }
