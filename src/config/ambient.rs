@@ -127,12 +127,19 @@ fn epoch(text: &str) -> Result<i64, ConfigError> {
 fn docker_host(env: &dyn Environment) -> Result<Endpoint, ConfigError> {
     let Some(host) = text(env, "DOCKER_HOST")? else { return Ok(Endpoint::default()) };
     let fix = "set it to unix:///var/run/docker.sock or tcp://host:port";
-    let endpoint = Endpoint::parse(&host).map_err(|what| ConfigError::invalid("DOCKER_HOST", what, fix))?;
-    match &endpoint {
-        Endpoint::Tcp(_) if text(env, "DOCKER_TLS_VERIFY")?.is_some() => {
-            Err(ConfigError::not_built("DOCKER_TLS_VERIFY", "mount the node's socket and unset DOCKER_HOST"))
-        }
-        _ => Ok(endpoint),
+    let certificates = docker_certificates(env);
+    Endpoint::parse(&host, certificates.as_deref()).map_err(|what| ConfigError::invalid("DOCKER_HOST", what, fix))
+}
+
+/// Where the certificates are for a daemon that is spoken to by TLS; `None` where none of the Docker client's variables asks for that.
+/// Such a daemon is verified whichever of them it is: the client and its libraries do not agree on which of them means that.
+fn docker_certificates(env: &dyn Environment) -> Option<PathBuf> {
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let usual = || set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    match set("DOCKER_CERT_PATH") {
+        Some(path) => Some(path.into()),
+        None if set("DOCKER_TLS_VERIFY").is_some() || set("DOCKER_TLS").is_some() => Some(usual().unwrap_or_else(|| "/.docker".into())),
+        None => None,
     }
 }
 
@@ -184,7 +191,15 @@ mod tests {
         }
         let error = read(&[("DOCKER_HOST", "tcp://me:hush@docker:2375")]).unwrap_err();
         assert!(error.to_string().contains("password") && !format!("{error:?}").contains("hush"), "{error:?}");
-        assert!(read(&[("DOCKER_HOST", "tcp://a:2376"), ("DOCKER_TLS_VERIFY", "1")]).is_err(), "never plain where TLS is asked for");
+        let tls = |pairs: &[(&str, &str)]| match read(&[&[("DOCKER_HOST", "tcp://a")], pairs].concat()).unwrap().docker_host {
+            Endpoint::Tls(_, certificates) => Some(certificates),
+            _ => None,
+        };
+        assert_eq!(tls(&[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/certs")]), Some("/certs".into()));
+        assert_eq!(tls(&[("DOCKER_CERT_PATH", "/certs")]), Some("/certs".into()), "never plain where there are certificates");
+        assert_eq!(tls(&[("DOCKER_TLS_VERIFY", "1"), ("HOME", "/home/me")]), Some("/home/me/.docker".into()));
+        assert_eq!(tls(&[("DOCKER_TLS", "1"), ("DOCKER_CONFIG", "/config")]), Some("/config".into()));
+        assert_eq!(tls(&[("DOCKER_TLS_VERIFY", ""), ("HOME", "/home/me")]), None);
         assert_eq!(read(&[]).unwrap().docker_host.to_string(), "unix:///var/run/docker.sock");
     }
 

@@ -18,6 +18,10 @@ pub enum EngineError {
         #[source]
         cause: std::io::Error,
     },
+    #[error("the certificates for the engine in {directory} cannot be used by this pod: {what}")]
+    Certificates { directory: PathBuf, what: String },
+    #[error("this pod and the engine at {endpoint} do not trust each other: {problem}")]
+    Untrusted { endpoint: String, problem: String },
     #[error("the engine at {endpoint} cannot serve this agent: {why}")]
     Incompatible { endpoint: String, why: String },
     #[error("this pod may not open a build session with the engine ({status}): {message}")]
@@ -79,7 +83,7 @@ impl Classified for EngineError {
     fn reason(&self) -> Reason {
         match self {
             Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
-            Self::SocketPermission { .. } | Self::SessionRefused { .. } => Reason::EnginePermission,
+            Self::SocketPermission { .. } | Self::SessionRefused { .. } | Self::Untrusted { .. } => Reason::EnginePermission,
             Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
             Self::Silent { .. } | Self::Lost { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
@@ -96,7 +100,7 @@ impl Classified for EngineError {
             Self::PushUnavailable(_) | Self::PushUntrusted(_) => Reason::PushUnavailable,
             Self::NameMoved(_) | Self::Downgraded(_) => Reason::DigestMismatch,
             Self::Context(error) => error.reason(),
-            Self::Credentials { .. } | Self::Secret { .. } => Reason::SecretInvalid,
+            Self::Credentials { .. } | Self::Secret { .. } | Self::Certificates { .. } => Reason::SecretInvalid,
         }
     }
 
@@ -104,6 +108,13 @@ impl Classified for EngineError {
         let text = match self {
             Self::NoSocket(_) => "mount the node's Docker socket into the pod (hostPath /var/run/docker.sock), or set DOCKER_HOST",
             Self::SocketPermission { .. } => "give the pod the socket's group (supplementalGroups, --group-add)",
+            Self::Certificates { .. } => {
+                "give ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH, as docker reads them; the key not encrypted"
+            }
+            Self::Untrusted { .. } => {
+                "ca.pem in DOCKER_CERT_PATH must have issued the daemon's certificate, for the name in DOCKER_HOST; and the daemon's own CA \
+                 the cert.pem there, for clients"
+            }
             Self::Unreachable { .. } => "check that dockerd runs on this node and that the mounted socket is its current one",
             Self::StepFailed { code: Some(137), .. } => {
                 "it was killed (SIGKILL); want of memory, in the build or on the node, is the usual cause"

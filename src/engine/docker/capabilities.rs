@@ -52,7 +52,10 @@ pub struct Ping {
 
 /// Agrees on a version: the older of ours and the daemon's, or the one the operator set.
 pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, Ping), EngineError> {
-    let (head, body) = client.ping().await.map_err(|error| unanswered(&client, error))?;
+    let (head, body) = match client.ping().await {
+        Ok(answer) => answer,
+        Err(error) => return Err(unanswered(&client, error).await),
+    };
     let endpoint = client.endpoint();
     let incompatible = |why: String| EngineError::Incompatible { endpoint: endpoint.clone(), why };
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
@@ -74,9 +77,12 @@ pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, 
 }
 
 /// A first call that got no answer says that there is no engine, not that one was lost.
-fn unanswered(client: &Client, error: EngineError) -> EngineError {
+async fn unanswered(client: &Client, error: EngineError) -> EngineError {
     match error {
-        EngineError::Lost { why, .. } => EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::Error::other(why) },
+        EngineError::Lost { why, .. } => {
+            let unreachable = || EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::Error::other(why) };
+            client.refusal().await.unwrap_or_else(unreachable)
+        }
         EngineError::Silent { .. } => EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::ErrorKind::TimedOut.into() },
         other => other,
     }

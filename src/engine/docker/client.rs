@@ -34,6 +34,9 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// How many times in a row it may fail to say so: a node under load is slow, and a build of an hour is worth some patience.
 const MISSES: u32 = 3;
 
+/// What bollard asks for; whoever called it knows better.
+const CARRIED: &str = "answer";
+
 /// An error body is read this far.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -55,7 +58,7 @@ pub struct Client {
 /// An answer, and the connection that carries it: dropping both stops what the daemon does for us.
 pub struct Answer {
     pub response: Response<Incoming>,
-    _connection: AbortOnDropHandle<()>,
+    connection: AbortOnDropHandle<()>,
 }
 
 impl Client {
@@ -70,6 +73,11 @@ impl Client {
 
     pub fn endpoint(&self) -> String {
         self.endpoint.to_string()
+    }
+
+    /// Why the daemon does not let this pod in, if that is what it says.
+    pub async fn refusal(&self) -> Option<EngineError> {
+        self.endpoint.refusal().await
     }
 
     /// A request ready for its body; `path` begins with a slash and carries its query.
@@ -88,7 +96,10 @@ impl Client {
         done.ok_or(EngineError::Silent { doing, seconds: u64::from(MISSES) * (SILENCE + PING).as_secs() })
     }
 
-    async fn exchange(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
+    async fn exchange<B>(&self, doing: &'static str, request: http::Result<Request<B>>) -> Result<Answer, EngineError>
+    where
+        B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
         let request = request.map_err(|bad| EngineError::Unsupported(format!("a value cannot be sent in an HTTP header: {bad}")))?;
         let stream = self.endpoint.connect().await?;
         let lost = |error: hyper::Error| EngineError::Lost { doing, why: chain(&error) };
@@ -97,7 +108,7 @@ impl Client {
             let _ = connection.with_upgrades().await;
         }));
         let response = sender.send_request(request).await.map_err(lost)?;
-        Ok(Answer { response, _connection: connection })
+        Ok(Answer { response, connection })
     }
 
     /// Sends a small call and reads its whole answer, both within `patience`.
@@ -121,16 +132,32 @@ impl Client {
         self.call("answer a ping", PING, self.request(Method::GET, "/_ping").body(no_body())).await
     }
 
-    /// The small calls' client, over the same endpoint.
+    /// The small calls' client, over the same connections and by the same version.
     pub fn bollard(&self, patience: Duration) -> Result<bollard::Docker, EngineError> {
-        let seconds = patience.as_secs();
-        let client = match &self.endpoint {
-            Endpoint::Unix(path) => bollard::Docker::connect_with_unix(&path.to_string_lossy(), seconds, bollard::API_DEFAULT_VERSION),
-            Endpoint::Tcp(address) => {
-                bollard::Docker::connect_with_http(&format!("tcp://{address}"), seconds, bollard::API_DEFAULT_VERSION)
+        let client = self.clone();
+        let transport = move |request: bollard::BollardRequest| {
+            let client = client.clone();
+            async move {
+                let carried = client.carry(request).await;
+                carried.map_err(|error| bollard::errors::Error::IOError { err: std::io::Error::other(error) })
             }
         };
-        client.map_err(|error| from_bollard("connect", error))
+        let at = Some("http://docker");
+        let docker = bollard::Docker::connect_with_custom_transport(transport, at, patience.as_secs(), bollard::API_DEFAULT_VERSION);
+        docker.map_err(|error| from_bollard("connect", error))
+    }
+
+    async fn carry(&self, request: bollard::BollardRequest) -> Result<Response<Incoming>, EngineError> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let mut plain = self.request(head.method, path);
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != http::header::HOST) {
+            plain = plain.header(name, value);
+        }
+        let Answer { response, connection } = self.exchange(CARRIED, plain.body(body)).await?;
+        // It ends with its answer.
+        connection.detach();
+        Ok(response)
     }
 }
 
@@ -217,6 +244,11 @@ pub fn from_bollard(doing: &'static str, error: bollard::errors::Error) -> Engin
     match error {
         Error::DockerResponseServerError { status_code, message } => diagnose::call(doing, status_code, message),
         Error::RequestTimeoutError => EngineError::Silent { doing, seconds: super::SMALL_CALL.as_secs() },
+        Error::IOError { err } => match err.downcast::<EngineError>() {
+            Ok(EngineError::Lost { why, .. }) => EngineError::Lost { doing, why },
+            Ok(error) => error,
+            Err(other) => EngineError::Lost { doing, why: other.to_string() },
+        },
         other => EngineError::Lost { doing, why: chain(&other) },
     }
 }

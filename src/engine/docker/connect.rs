@@ -3,24 +3,24 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use url::Url;
 
+use super::certificates;
+use super::stream::Stream;
 use crate::engine::EngineError;
-use crate::net::dial;
+use crate::net::{NetError, dial};
 
 /// Where every orchestrator mounts it.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The port of a daemon without TLS, where `DOCKER_HOST` names none.
-const DEFAULT_PORT: u16 = 2375;
+/// The ports of a daemon without TLS and with it, where `DOCKER_HOST` names none.
+const PLAIN_PORT: u16 = 2375;
+const TLS_PORT: u16 = 2376;
 
 /// `DOCKER_HOST` as the Docker client reads it, without ssh:// and npipe://.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`, without TLS.
     Tcp(String),
+    /// `host:port`, and the directory with `ca.pem`, `cert.pem` and `key.pem`.
+    Tls(String, PathBuf),
 }
 
 impl Default for Endpoint {
@@ -37,18 +39,19 @@ impl Default for Endpoint {
 }
 
 impl Endpoint {
-    /// Says what is wrong with the text and never shows it: somebody may have written a password there.
-    pub fn parse(host: &str) -> Result<Self, &'static str> {
+    /// With `certificates`, a daemon that is not at a socket is spoken to by TLS alone. Says what is wrong with the text and never shows
+    /// it: somebody may have written a password there.
+    pub fn parse(host: &str, certificates: Option<&Path>) -> Result<Self, &'static str> {
         match host.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(("unix", _)) => Err("names a socket without its whole path"),
-            Some(("tcp", _)) => Self::tcp(host),
+            Some(("tcp", _)) => Self::tcp(host, certificates),
             Some(_) => Err("is neither unix:// nor tcp://"),
             None => Err("has no unix:// or tcp:// before it"),
         }
     }
 
-    fn tcp(host: &str) -> Result<Self, &'static str> {
+    fn tcp(host: &str, certificates: Option<&Path>) -> Result<Self, &'static str> {
         const BAD: &str = "is not tcp:// with a host and a port alone";
         let url = Url::parse(host).map_err(|_| BAD)?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -56,8 +59,11 @@ impl Endpoint {
         }
         let alone = url.query().is_none() && url.fragment().is_none() && matches!(url.path(), "" | "/");
         match url.host_str().filter(|name| alone && !name.is_empty()) {
-            Some(name) => Ok(Self::Tcp(format!("{name}:{}", url.port().unwrap_or(DEFAULT_PORT)))),
             None => Err(BAD),
+            Some(name) => Ok(match certificates {
+                None => Self::Tcp(format!("{name}:{}", url.port().unwrap_or(PLAIN_PORT))),
+                Some(directory) => Self::Tls(format!("{name}:{}", url.port().unwrap_or(TLS_PORT)), directory.to_owned()),
+            }),
         }
     }
 
@@ -69,6 +75,38 @@ impl Endpoint {
                 Err(_) => Err(self.unreachable(io::ErrorKind::TimedOut.into())),
             },
             Self::Tcp(address) => dial::tcp(address, CONNECT).await.map(Stream::Tcp).map_err(|cause| self.unreachable(cause)),
+            Self::Tls(address, directory) => {
+                let (trust, identity) = certificates::read(directory)?;
+                let stream = dial::by_tls(address, &trust, identity.as_ref(), CONNECT).await;
+                stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| self.untrusted(directory, error))
+            }
+        }
+    }
+
+    /// A daemon that does not let this pod in by TLS often says so after the handshake, and all that is left of that is a broken
+    /// connection: it is connected to once more, with nothing sent, to hear it.
+    pub async fn refusal(&self) -> Option<EngineError> {
+        let Self::Tls(address, directory) = self else { return None };
+        let (trust, identity) = certificates::read(directory).ok()?;
+        let stream = dial::by_tls(address, &trust, identity.as_ref(), CONNECT).await.ok()?;
+        dial::refusal(address, stream, identity.is_some()).await.map(|error| self.untrusted(directory, error))
+    }
+
+    fn untrusted(&self, directory: &Path, error: NetError) -> EngineError {
+        match error {
+            NetError::Connect { cause, .. } => self.unreachable(io::Error::other(cause)),
+            NetError::Timeout { .. } => self.unreachable(io::ErrorKind::TimedOut.into()),
+            NetError::Identity(what) => {
+                // The same files have other names in a secret directory.
+                let what = what.replace("tls.crt", "cert.pem").replace("tls.key", "key.pem");
+                EngineError::Certificates { directory: directory.to_owned(), what }
+            }
+            NetError::Authority(what) => EngineError::Certificates { directory: directory.to_owned(), what: format!("ca.pem: {what}") },
+            NetError::NotTls { .. } => EngineError::Incompatible {
+                endpoint: self.to_string(),
+                why: "it does not speak TLS, which DOCKER_TLS_VERIFY asks for".into(),
+            },
+            error => EngineError::Untrusted { endpoint: self.to_string(), problem: error.to_string() },
         }
     }
 
@@ -89,7 +127,7 @@ impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Tcp(address) | Self::Tls(address, _) => write!(f, "tcp://{address}"),
         }
     }
 }
@@ -111,49 +149,6 @@ fn who(path: &Path) -> String {
         Err(_) => "its directory cannot be entered".to_owned(),
     };
     format!("this process is uid {} with gids {groups:?}; {socket}", rustix::process::getuid().as_raw())
-}
-
-/// Either kind of connection.
-pub enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-macro_rules! either {
-    ($self:ident, $method:ident, $($argument:expr),*) => {
-        match $self.get_mut() {
-            Stream::Unix(stream) => Pin::new(stream).$method($($argument),*),
-            Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_read, cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, poll_write, cx, buf)
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        either!(self, poll_write_vectored, cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown, cx)
-    }
 }
 
 #[cfg(test)]
@@ -187,9 +182,13 @@ mod tests {
             ("tcp://host:1#hush", None),
         ];
         for (host, want) in table {
-            let parsed = Endpoint::parse(host);
+            let parsed = Endpoint::parse(host, None);
             assert!(!format!("{parsed:?}").contains("hush"), "{parsed:?}");
             assert_eq!(parsed.ok(), want, "{host:?}");
         }
+        let tls = |host: &str| Endpoint::parse(host, Some(Path::new("/certs"))).unwrap();
+        assert_eq!(tls("tcp://dind"), Endpoint::Tls("dind:2376".into(), "/certs".into()));
+        assert_eq!(tls("tcp://[::1]:99"), Endpoint::Tls("[::1]:99".into(), "/certs".into()));
+        assert_eq!(tls("unix:///run/d.sock"), Endpoint::Unix("/run/d.sock".into()));
     }
 }

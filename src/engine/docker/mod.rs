@@ -2,6 +2,7 @@
 
 mod buildkit;
 mod capabilities;
+mod certificates;
 mod classic;
 mod client;
 mod connect;
@@ -17,6 +18,7 @@ mod query;
 mod session;
 mod steps;
 mod story;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -59,6 +59,8 @@ pub struct Agent {
     closed: &'static str,
     /// Directories of the control groups that it is in, one of each hierarchy.
     groups: Vec<PathBuf>,
+    /// Another network namespace than the tests'.
+    network: Option<PathBuf>,
 }
 
 impl Agent {
@@ -106,6 +108,7 @@ impl Agent {
             reading: Reading::default(),
             closed: "",
             groups: Vec::new(),
+            network: None,
         }
     }
 
@@ -191,6 +194,13 @@ impl Agent {
         self
     }
 
+    /// Starts it in the network of its engine, which is one of the test's own.
+    pub fn beside_its_engine(mut self) -> Self {
+        let outer = fs::read_to_string(self.engine.dir.join("outer.pid")).unwrap();
+        self.network = Some(format!("/proc/{}/ns/net", outer.trim()).into());
+        self
+    }
+
     /// Starts it in these control groups, which it sees as a pod does.
     pub fn in_groups(mut self, groups: &[PathBuf], hierarchies: &[PathBuf]) -> Self {
         self.groups.extend_from_slice(groups);
@@ -246,6 +256,9 @@ impl Agent {
         let root = self.dir.join("root");
         fs::create_dir(&root).unwrap();
         let mut line: Vec<OsString> = Vec::new();
+        if let Some(network) = &self.network {
+            line.extend(["nsenter".into(), format!("--net={}", network.display()).into(), "--".into()]);
+        }
         if !self.groups.is_empty() {
             let join = r#"while [[ $1 != -- ]]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@""#;
             line.extend(["bash", "-ec", join, "join"].map(OsString::from));
