@@ -18,6 +18,7 @@
 mod harness;
 mod faults;
 
+mod absence;
 mod archive_forms;
 mod archives;
 mod artifacts;

@@ -8,7 +8,7 @@ use crate::harness::prelude::*;
 use crate::harness::process::new_port;
 
 /// Needs no base image, so that it builds on any engine.
-fn standalone(more: &str) -> Context {
+pub fn standalone(more: &str) -> Context {
     let busybox = fs::read("/bin/busybox").unwrap();
     Context::new()
         .file("Dockerfile", format!("FROM scratch\nCOPY busybox /busybox\n{more}"))
@@ -61,7 +61,10 @@ fn a_daemon_killed_in_mid_build_is_lost() {
     for builder in builders() {
         let own = OwnEngine::up(&[]);
         let context = standalone("RUN [\"/busybox\", \"sh\", \"-c\", \"echo begun; exec /busybox sleep 1000\"]\n");
-        let mut running = Agent::build_on(own.0).directory(context.path()).args(&["--no-push", "--builder", builder]).start();
+        let mut running = Agent::build_on(own.0)
+            .directory(context.path())
+            .args(&["--no-push", "--builder", builder, "--limit-engine-wait", "1s"])
+            .start();
         running.event(|event| event.name == "build.log" && event.data["text"].as_str().is_some_and(|text| text.contains("begun")));
         own.kill();
         running.finish().failed(33, "EngineLost", "build");

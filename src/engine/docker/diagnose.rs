@@ -120,7 +120,7 @@ fn http_status(text: &str) -> Option<u16> {
 pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
     match status {
         _ if has(&message.to_lowercase(), DISK_FULL) => EngineError::DiskFull(message),
-        500.. => EngineError::Lost { doing, why: format!("it answered {status}: {message}") },
+        500.. => EngineError::Broken { doing, status, message },
         _ => EngineError::Refused { doing, status, message },
     }
 }

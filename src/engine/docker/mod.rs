@@ -61,9 +61,14 @@ impl<K: Keychain + 'static> Docker<K> {
         events: Arc<dyn EventSink>,
     ) -> Result<Self, EngineError> {
         let client = Client::new(options.endpoint.clone());
-        let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
-        let api = client.bollard(SMALL_CALL)?;
-        let (info, facts) = capabilities::ask(&api, &client, &ping, builder).await?;
+        let endpoint = client.endpoint();
+        let known = async {
+            let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
+            let api = client.bollard(SMALL_CALL)?;
+            let (info, facts) = capabilities::ask(&api, &client, &ping, builder).await?;
+            Ok((client, api, info, facts))
+        };
+        let (client, api, info, facts) = known.await.map_err(|error| unanswered(endpoint, error))?;
         Ok(Self { client, api, info, facts, keychain, events })
     }
 
@@ -131,6 +136,16 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
 
     async fn distribution(&self, reference: &Reference, credential: Option<&Credential>) -> Result<Distributed, EngineError> {
         push::distribution(&self.client, reference, credential).await
+    }
+}
+
+/// First calls that get no answer say that there is no engine, not that one was lost.
+fn unanswered(endpoint: String, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Lost { .. } | EngineError::Silent { .. } | EngineError::Broken { .. } => {
+            EngineError::Unreachable { endpoint, cause: std::io::Error::other(error) }
+        }
+        other => other,
     }
 }
 
