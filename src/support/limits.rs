@@ -184,7 +184,7 @@ pub const LAYERS: Bound = fixed("layers of an artifact");
 pub const LAYERS_MOST: usize = 128;
 
 /// Bytes of one line of the daemon's stream.
-pub const DAEMON_LINE_BYTES: usize = 64 << 20;
+pub const DAEMON_LINE_BYTES: usize = 16 << 20;
 
 /// Bytes of the headers of one request of the daemon's to our session. A pattern of an ignore file is one header, and counts
 /// with its key and 32 bytes more (RFC 9113, 6.5.2): room for some 200,000 of them.

@@ -128,7 +128,7 @@ pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
 /// A build that was refused with a status, before anything was streamed.
 pub fn build_call(doing: &'static str, status: u16, message: &str) -> EngineError {
     match build(message, None, None) {
-        EngineError::BuildRejected(message) if status >= 500 => call(doing, status, message),
+        EngineError::BuildRejected(message) if !(400..500).contains(&status) => call(doing, status, message),
         known => known,
     }
 }

@@ -1,11 +1,13 @@
 //! Docker's Engine API, by its published reference (docs.docker.com/reference/api/engine) and the daemon's own behaviour.
 
 mod buildkit;
+mod cancel;
 mod capabilities;
 mod classic;
 mod client;
 mod connect;
 mod diagnose;
+mod hearing;
 mod inspect;
 mod logs;
 pub mod messages;
@@ -153,3 +155,6 @@ fn unanswered(endpoint: String, error: EngineError) -> EngineError {
 fn credentials_error(host: &str, error: &dyn Classified) -> EngineError {
     EngineError::Credentials { host: host.to_owned(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

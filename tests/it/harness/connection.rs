@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::http::{Head, Messages};
 use super::relay::{Shared, lock};
@@ -191,20 +192,16 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
         let (shared, requests, client, far) = (self.shared, &mut self.requests, &mut self.client, &self.far);
         thread::scope(|scope| {
             let upload = scope.spawn(|| {
-                let stalls = matches!(act, Some(Act::StallRequest { .. }));
-                let mut left = if let Some(Act::CutRequest { after } | Act::StallRequest { after }) = act { *after } else { u64::MAX };
+                let mut left = if let Some(Act::CutRequest { after }) = act { *after } else { u64::MAX };
                 let sent = requests.body(head.request_framing(), &mut |part| {
                     let now = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
                     lock(&shared.calls)[number].request_bytes += now as u64;
                     left -= now as u64;
                     to_far.write_all(&part[..now])?;
-                    if left > 0 {
-                        return Ok(());
+                    if matches!(act, Some(Act::SlowRequest)) {
+                        thread::sleep(Duration::from_millis(50));
                     }
-                    if stalls {
-                        Gate::default().pass(&|| far.client_gone.load(Ordering::SeqCst) || shared.stopping.load(Ordering::SeqCst));
-                    }
-                    Err(io::ErrorKind::ConnectionAborted.into())
+                    if left == 0 { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
                 });
                 if sent.is_err() && left == 0 {
                     to_far.hang_up(Shutdown::Both);

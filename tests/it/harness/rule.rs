@@ -76,8 +76,8 @@ pub enum Act {
     CutRequest { after: u64 },
     /// Pass on this many bytes of the answer, then nothing more, with the connection left open.
     Stall { after: u64 },
-    /// Pass on this many bytes of the request's body and take no more of it, with the connection left open.
-    StallRequest { after: u64 },
+    /// Take 50 ms for each piece of the request's body: at most 1.3 MB a second.
+    SlowRequest,
     /// Pass the answer on until these bytes come, keep them waiting, then pass them on and hang up on both sides.
     CutAt { words: &'static str, gate: Gate },
     /// Answer here with the bytes that this writes, and hang up. It never reaches the other side.
