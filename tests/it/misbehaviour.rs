@@ -2,6 +2,8 @@
 //! refuses with a status is in `engine_edges`, and silences of minutes are tested where time can be paused (`src/engine/docker`).
 
 use std::io::{self, Write};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use crate::directory::destination;
@@ -93,17 +95,25 @@ fn a_build_that_a_daemon_answers_badly_never_succeeds_and_is_told_for_what_it_is
     promise!(1, 5, 8);
     // Longer than what is on its way, so that the daemon may answer while it is still being sent to.
     let context = Context::with("FROM BASE\nCOPY big /\n").file("big", vec![7; 16 << 20]);
-    for builder in builders() {
-        for row in builds() {
-            let agent = Agent::build().directory(context.path());
-            let agent = agent.args(&["--no-push", "--builder", builder, "--limit-engine-wait", "0"]);
-            agent.relay.rule(usize::MAX, "POST", "/build", row.1.clone());
-            assert_row(agent.run(), &row, "build");
+    let rows = builders().into_iter().flat_map(|builder| builds().into_iter().map(move |row| (builder, row)));
+    let rows = Mutex::new(rows.collect::<Vec<_>>());
+    let next = || rows.lock().unwrap().pop();
+    // A run that lost its build waits for most of its time.
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((builder, row)) = next() {
+                    let agent = Agent::build().directory(context.path());
+                    let agent = agent.args(&["--no-push", "--builder", builder, "--limit-engine-wait", "0"]);
+                    agent.relay.rule(usize::MAX, "POST", "/build", row.1.clone());
+                    assert_row(agent.run(), &row, "build");
+                }
+            });
         }
-    }
+    });
 }
 
-/// What any daemon may do to the other calls, each of them every time.
+/// What any daemon may do to the other calls, as often as a run tries them here.
 #[test]
 fn calls_that_a_daemon_answers_badly_end_by_the_table() {
     promise!(1, 5, 8);
@@ -123,7 +133,7 @@ fn calls_that_a_daemon_answers_badly_end_by_the_table() {
     for (method, path, phase, row) in table {
         let (reference, _) = destination("misbehaviour");
         let agent = Agent::build().directory(context.path()).args(&["-d", &reference, "--limit-engine-wait", "0", "--push-retries", "1"]);
-        agent.relay.rule(usize::MAX, method, path, row.1.clone());
+        agent.relay.rule(2, method, path, row.1.clone());
         assert_row(agent.run(), &row, phase);
     }
 }
