@@ -157,4 +157,6 @@ fn credentials_error(host: &str, error: &dyn Classified) -> EngineError {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;
