@@ -4,7 +4,7 @@
 #   --full           also 100,000 small files, and 1 GiB in 20 files
 #   --runs N         runs of each side, by turns (default 5); the medians are compared
 #   --engine NAME    20.10 (default), 26.1, 28.5; with +containerd for that image store
-#   --only PART      one of end, fetch, build, memory, start; may be repeated
+#   --only PART      one of end, fetch, build, memory, start, output; may be repeated
 #   --disk           the engine's images on this machine's disk, not on a tmpfs: nearer to a node, and several times noisier
 #
 #   end      a git server over http → image in a registry, against `git clone --depth 1 && docker build && docker push`
@@ -13,6 +13,7 @@
 #   build    a directory → image, against `docker build` by the engine's own CLI, BuildKit and classic
 #   memory   peak RSS and cgroup peak of the binary in its image, against the CLI's and git's own
 #   start    exec to first event, and a build in which everything is cached, against the bare API call
+#   output   a step that prints 1,000,000 lines, against the same build read raw by curl
 #
 # On Debian, as root, it installs what is missing. A slow figure fails nothing; what does not work fails. Some 10 minutes on
 # 2 cores once the release binary is there.
@@ -38,7 +39,7 @@ up=()
 [[ ${disk:-} ]] || up+=(--data-size "$data")
 
 tests/env/install dockerd=docker.io docker-registry=docker-registry debootstrap=debootstrap git=git lighttpd=lighttpd ip=iproute2 \
-  iptables=iptables curl=curl python3=python3 /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev /usr/sbin/sshd=openssh-server ssh-keygen=openssh-client /etc/ssl/certs/ca-certificates.crt=ca-certificates
+  iptables=iptables curl=curl python3=python3 /bin/busybox=busybox-static /usr/bin/time=time cc=gcc /usr/include/stdio.h=libc6-dev /usr/sbin/sshd=openssh-server ssh-keygen=openssh-client /etc/ssl/certs/ca-certificates.crt=ca-certificates
 ((EUID == 0)) || { echo "bench.sh: the private engine needs root (namespaces and mounts)" >&2; exit 1; }
 unset GIT_SSL_CAINFO SSL_CERT_FILE SSL_CERT_DIR DOCKER_HOST DOCKER_CONFIG RUST_LOG
 unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy

@@ -115,7 +115,7 @@ pub struct ReceiveArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 struct SourceArgs {
-    /// A directory, an archive, `-`, oci://…, or a URL ending in .git or .tar.gz; else use the flags
+    /// A directory, an archive, `-`, oci://…, or a URL ending in .git or .tar.gz; or the flags
     #[arg(value_name = "CONTEXT", group = "where", help_heading = "Arguments")]
     context: Option<String>,
     /// A repository: https://, ssh:// or host:path
@@ -139,10 +139,10 @@ struct SourceArgs {
     /// Put a .git into the context
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     keep_git_dir: Option<bool>,
-    /// Pointers of Git LFS: auto (fetch the files), refuse or keep [default: auto]
+    /// Pointers of Git LFS: auto (fetch), refuse, keep [default: auto]
     #[arg(long, value_name = "WHAT")]
     lfs: Option<String>,
-    /// A tar, plain or compressed, or a zip: a path, an https:// URL, or - for standard input
+    /// A tar or a zip: a path, an https:// URL, or - for standard input
     #[arg(long, value_name = "WHERE", group = "where")]
     archive: Option<String>,
     /// Wait for an upload: PUT /source at this address
@@ -345,6 +345,9 @@ struct RunArgs {
     /// The longest silence within an upload [default: 1m]
     #[arg(long, value_name = "DURATION")]
     limit_upload_idle: Option<String>,
+    /// How long an engine that is not there yet is waited for; 0 for one look [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    limit_engine_wait: Option<String>,
 }
 
 #[derive(Debug, Args)]

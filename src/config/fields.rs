@@ -115,6 +115,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.submoduleDepth", "limit-submodule-depth", "LIMITS_SUBMODULE_DEPTH", Number),
     field("limits.uploadFirstByte", "limit-upload-first-byte", "LIMITS_UPLOAD_FIRST_BYTE", Text),
     field("limits.uploadIdle", "limit-upload-idle", "LIMITS_UPLOAD_IDLE", Text),
+    field("limits.engineWait", "limit-engine-wait", "LIMITS_ENGINE_WAIT", Text),
     field("deadline", "deadline", "DEADLINE", Text),
 ];
 

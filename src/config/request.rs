@@ -249,7 +249,7 @@ pub struct ResultSinks {
     pub termination_message: Option<String>,
 }
 
-/// Bounds on the source. Sizes are bytes, or a number with a unit (`512m`, `4g`).
+/// Bounds on the source, and on waiting. Sizes are bytes, or a number with a unit (`512m`, `4g`).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LimitsDoc {
@@ -269,6 +269,8 @@ pub struct LimitsDoc {
     pub upload_first_byte: Option<String>,
     /// The longest silence within an upload; `1m` by default.
     pub upload_idle: Option<String>,
+    /// How long an engine that is not there yet is waited for; `1m` by default, `0` for one look.
+    pub engine_wait: Option<String>,
 }
 
 /// A number of bytes, or one with a unit.

@@ -1,9 +1,11 @@
 //! What can go wrong with an engine, and which row of the table it is.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::tree::TreeError;
 use crate::model::{Classified, Reason};
+use crate::support::limits::ENGINE_WAIT;
 
 /// Every message says which side it happened on.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,12 @@ pub enum EngineError {
     Certificates { directory: PathBuf, what: String },
     #[error("this pod and the engine at {endpoint} do not trust each other: {problem}")]
     Untrusted { endpoint: String, problem: String },
+    #[error("the engine did not come within {ENGINE_WAIT} of {} s", waited.as_secs_f32())]
+    NeverCame {
+        waited: Duration,
+        #[source]
+        cause: Box<Self>,
+    },
     #[error("the engine at {endpoint} cannot serve this agent: {why}")]
     Incompatible { endpoint: String, why: String },
     #[error("this pod may not open a build session with the engine ({status}): {message}")]
@@ -34,6 +42,9 @@ pub enum EngineError {
     Silent { doing: &'static str, seconds: u64 },
     #[error("the node's daemon went away while this pod asked it to {doing}: {why}")]
     Lost { doing: &'static str, why: String },
+    /// It lives, and said so.
+    #[error("the node's daemon failed to {doing} ({status}): {message}")]
+    Broken { doing: &'static str, status: u16, message: String },
     #[error("the node's daemon refused to {doing} ({status}): {message}")]
     Refused { doing: &'static str, status: u16, message: String },
     #[error("the node's disk is full: {0}")]
@@ -79,14 +90,27 @@ pub enum EngineError {
     SecretMissing(String),
 }
 
+impl EngineError {
+    /// That nobody answered at all: a daemon that is not there yet, or not there just now.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSocket(_) | Self::Unreachable { .. })
+    }
+
+    /// That a daemon which was at work for this run was not heard of again: it may have done its work all the same.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Silent { .. })
+    }
+}
+
 impl Classified for EngineError {
     fn reason(&self) -> Reason {
         match self {
             Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
+            Self::NeverCame { cause, .. } => cause.reason(),
             Self::SocketPermission { .. } | Self::SessionRefused { .. } | Self::Untrusted { .. } => Reason::EnginePermission,
             Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
-            Self::Silent { .. } | Self::Lost { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
+            Self::Silent { .. } | Self::Lost { .. } | Self::Broken { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
             Self::Refused { .. } | Self::BuildRejected(_) | Self::SecretMissing(_) => Reason::BuildRejected,
             Self::DiskFull(_) => Reason::EngineDiskFull,
             Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
@@ -138,6 +162,7 @@ impl Classified for EngineError {
             Self::SecretMissing(_) => "give it by the same id in build.secrets (--secret) or build.ssh (--ssh)",
             Self::NameMoved(_) => "two runs pushed the same tag at once from this node; run one of them again",
             Self::Context(error) => return error.hint(),
+            Self::NeverCame { cause, .. } => return cause.hint(),
             _ => return None,
         };
         Some(text.to_owned())

@@ -6,6 +6,7 @@ mod build;
 mod cancel;
 mod clients;
 mod draft;
+mod engine;
 mod fetch;
 mod gc;
 mod limits;

@@ -29,6 +29,14 @@ impl Policy {
     };
 }
 
+impl Policy {
+    /// For an engine that is not there: it may be back at any moment, and asking costs little.
+    pub const fn absence(within: Duration) -> Self {
+        let backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(2) };
+        Self { attempts: u32::MAX, within, backoff }
+    }
+}
+
 /// An error that knows whether another try of the same thing may mend it.
 pub trait Transient: Classified {
     fn is_transient(&self) -> bool;
@@ -40,11 +48,18 @@ impl Transient for FetchError {
     }
 }
 
+impl Transient for EngineError {
+    /// What a daemon may not have once it is back. That this pod may not open its socket, or that it is the wrong one, stays so.
+    fn is_transient(&self) -> bool {
+        self.is_absence() || self.is_loss()
+    }
+}
+
 impl Transient for PushError {
     fn is_transient(&self) -> bool {
         match self {
             // A name or a tag that another run moved is set anew.
-            Self::Engine(error) => matches!(error, EngineError::PushUnavailable(_) | EngineError::NameMoved(_)),
+            Self::Engine(error) => matches!(error, EngineError::PushUnavailable(_) | EngineError::NameMoved(_)) || error.is_transient(),
             Self::Mismatch { .. } => true,
             Self::ReadBack(error) => error.is_transient(),
             Self::Credentials { .. } => false,
@@ -168,10 +183,34 @@ mod tests {
         assert_eq!(result.unwrap_err().0, 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_is_waited_for_as_long_as_was_said_and_what_no_waiting_mends_is_not() {
+        let begun = Instant::now();
+        let mut tries = 0;
+        let absent = async |_| {
+            tries += 1;
+            Err::<(), _>(EngineError::NoSocket("/s".into()))
+        };
+        let ended = retrying(Policy::absence(Duration::from_mins(1)), absent, |_| {}).await;
+        assert!(ended.is_err() && begun.elapsed() > Duration::from_secs(57) && begun.elapsed() <= Duration::from_mins(1));
+        assert!((30..80).contains(&tries), "{tries}");
+        for (error, wait) in [
+            (EngineError::NoSocket("/s".into()), 0),
+            (EngineError::SocketPermission { path: "/s".into(), who: String::new() }, 60),
+            (EngineError::Incompatible { endpoint: "e".into(), why: String::new() }, 60),
+        ] {
+            let mut error = Some(error);
+            let once = async |_| Err::<(), _>(error.take().expect("a second try"));
+            let _ = retrying(Policy::absence(Duration::from_secs(wait)), once, |_| {}).await;
+        }
+    }
+
     #[test]
     fn only_what_another_push_can_mend_is_pushed_again() {
         let engine = |error: EngineError| PushError::Engine(error).is_transient();
         assert!(engine(EngineError::PushUnavailable("503".into())) && engine(EngineError::NameMoved("x".into())));
+        assert!(engine(EngineError::Lost { doing: "push", why: "reset".into() }) && engine(EngineError::NoSocket("/s".into())));
+        assert!(!engine(EngineError::Broken { doing: "push", status: 500, message: String::new() }));
         assert!(!engine(EngineError::PushUntrusted("x509".into())) && !engine(EngineError::Downgraded("index".into())));
         let host = || "r.example".to_owned();
         let read = |error: RegistryError| PushError::ReadBack(error).is_transient();

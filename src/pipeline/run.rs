@@ -18,9 +18,9 @@ use super::push::Parcel;
 use super::reject::DEFECT;
 use super::sweep;
 use super::tidy::{Names, PREFIX};
-use super::{build, fetch, publish, registries, upload};
-use crate::config::{Settings, settings};
-use crate::engine::docker::{Builder, ConnectOptions, Docker};
+use super::{build, engine, fetch, publish, registries, upload};
+use crate::config::Settings;
+use crate::engine::docker::Docker;
 use crate::engine::{Built, Engine, EngineError};
 use crate::event::{Event, EventSink, ImageBuilt, RunStarted, millis};
 use crate::model::keychain::Keychain;
@@ -142,16 +142,7 @@ impl<'a> Site<'a> {
     }
 
     async fn prepare(&mut self) -> Result<Arc<Docker<DockerKeychain>>, Failure> {
-        let options = ConnectOptions {
-            endpoint: self.settings.ambient.docker_host.clone(),
-            api_version: self.settings.ambient.docker_api_version.clone(),
-        };
-        let wish = match self.settings.build.builder {
-            settings::Builder::Auto => None,
-            settings::Builder::Buildkit => Some(Builder::BuildKit),
-            settings::Builder::Classic => Some(Builder::Classic),
-        };
-        let connected = Docker::connect(&options, wish, Arc::clone(&self.keychain), Arc::clone(&self.services.events)).await;
+        let connected = engine::connect(&self.settings, &self.keychain, &self.services.events).await;
         let engine = Arc::new(connected.map_err(|error| self.failure(&error))?);
         self.engine = Some(Arc::clone(&engine));
         let mut info = engine.info().clone();
@@ -224,13 +215,12 @@ impl<'a> Site<'a> {
         let Built { outcome, steps, warnings } = built;
         self.draft.steps = steps;
         self.draft.warnings = warnings;
-        let id = outcome.map_err(|error| self.failure(&error))?;
+        let settled = engine::settle(engine, outcome, &temporary, self.settings.limits.engine_wait, &self.services.events).await;
+        let image = settled.map_err(|error| self.failure(&error))?;
+        let id = image.id;
         self.names.built(&id);
-        let local = engine.inspect(id.as_str()).await.map_err(|error| self.failure(&error))?;
-        let (size, platforms) = local.map_or((0, Vec::new()), |image| {
-            self.names.built_from(image.parent);
-            (image.size, vec![image.platform])
-        });
+        self.names.built_from(image.parent);
+        let (size, platforms) = (image.size, vec![image.platform]);
         self.services.events.emit(Event::ImageBuilt(ImageBuilt {
             image_id: id.clone(),
             size,
@@ -282,8 +272,9 @@ impl<'a> Site<'a> {
 
     /// Writes the result, tidies up, and says the last word.
     async fn end(mut self, told: Result<(), Failure>) -> Document {
-        let stopped_in_build = self.services.cancel.is_cancelled() && self.draft.phase() == Phase::Build;
         let mut error = told.err();
+        let lost = error.as_ref().is_some_and(|failure| failure.reason == Reason::EngineLost);
+        let left_in_build = self.draft.phase() == Phase::Build && (lost || self.services.cancel.is_cancelled());
         self.draft.leave(error.as_ref().map_or(Outcome::Success, |failure| failure.reason.outcome()));
         if let Some(failure) = &error {
             self.services.events.emit(Event::Failed(Box::new(failure.clone())));
@@ -303,7 +294,7 @@ impl<'a> Site<'a> {
         }
         drop(self.sweeping.take());
         if let Some(engine) = self.engine.take() {
-            self.tidy(engine.as_ref(), stopped_in_build).await;
+            self.tidy(engine.as_ref(), left_in_build).await;
         }
         if let Some(desk) = self.desk.take() {
             desk.close().await;
@@ -319,7 +310,7 @@ impl<'a> Site<'a> {
     }
 
     /// Takes this run's names away: in a hurry once the run is stopped or its time is up, and with patience before.
-    async fn tidy(&mut self, engine: &Docker<DockerKeychain>, stopped_in_build: bool) {
+    async fn tidy(&mut self, engine: &Docker<DockerKeychain>, left_in_build: bool) {
         let (cancel, ends) = (self.services.cancel.clone(), self.ends);
         let patience = async {
             tokio::select! {
@@ -330,7 +321,7 @@ impl<'a> Site<'a> {
             tokio::time::sleep(GRACE / 4 * 3).await;
         };
         let why = tokio::select! {
-            tidied = self.names.abandon(engine, stopped_in_build) => match tidied {
+            tidied = self.names.abandon(engine, left_in_build) => match tidied {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             },

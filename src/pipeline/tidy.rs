@@ -138,9 +138,10 @@ impl Names {
         Ok(())
     }
 
-    /// Everything, whatever fails; the first failure is told. A build that was stopped may still set its name a moment later.
-    pub async fn abandon<E: Engine>(&mut self, engine: &E, stopped_in_build: bool) -> Result<(), EngineError> {
-        let again = self.own.as_ref().filter(|_| stopped_in_build).map(|own| format!("{own}{BUILT}"));
+    /// Everything, whatever fails; the first failure is told. A build that was left before its end may still set its name a moment
+    /// later.
+    pub async fn abandon<E: Engine>(&mut self, engine: &E, left_in_build: bool) -> Result<(), EngineError> {
+        let again = self.own.as_ref().filter(|_| left_in_build).map(|own| format!("{own}{BUILT}"));
         let mut told = self.give_back(engine).await;
         told = told.and(self.end(engine).await);
         if let Some(name) = again {

@@ -24,6 +24,9 @@ pub struct Limits {
     /// The longest silence within an upload.
     #[serde(serialize_with = "seconds")]
     pub upload_idle: Duration,
+    /// How long an engine that is not there yet is waited for; zero for one look.
+    #[serde(serialize_with = "seconds")]
+    pub engine_wait: Duration,
 }
 
 /// As a request writes it.
@@ -42,6 +45,7 @@ impl Default for Limits {
             submodule_depth: 8,
             upload_first_byte: Duration::from_mins(10),
             upload_idle: Duration::from_mins(1),
+            engine_wait: Duration::from_mins(1),
         }
     }
 }
@@ -78,12 +82,24 @@ pub const COMPRESSION_RATIO: Bound = settable("limits.compressionRatio", "limit-
 pub const UPLOAD_FIRST_BYTE: Bound = settable("limits.uploadFirstByte", "limit-upload-first-byte");
 pub const UPLOAD_IDLE: Bound = settable("limits.uploadIdle", "limit-upload-idle");
 
+/// A daemon that is being restarted is back within seconds; what takes a minute is a node's beginning.
+pub const ENGINE_WAIT: Bound = settable("limits.engineWait", "limit-engine-wait");
+
 pub const SUBMODULES: Bound = settable("limits.submodules", "limit-submodules");
 pub const SUBMODULE_DEPTH: Bound = settable("limits.submoduleDepth", "limit-submodule-depth");
 
 /// All that a request can set.
-pub const SETTABLE: [Bound; 8] =
-    [SOURCE_BYTES, SOURCE_ENTRIES, OBJECT_BYTES, COMPRESSION_RATIO, SUBMODULES, SUBMODULE_DEPTH, UPLOAD_FIRST_BYTE, UPLOAD_IDLE];
+pub const SETTABLE: [Bound; 9] = [
+    SOURCE_BYTES,
+    SOURCE_ENTRIES,
+    OBJECT_BYTES,
+    COMPRESSION_RATIO,
+    SUBMODULES,
+    SUBMODULE_DEPTH,
+    UPLOAD_FIRST_BYTE,
+    UPLOAD_IDLE,
+    ENGINE_WAIT,
+];
 
 /// Objects of a pack: commits, trees and tags come on top of the files.
 pub const GIT_OBJECTS: Bound = settable("git objects, four for each of limits.sourceEntries", "limit-source-entries");
@@ -168,7 +184,7 @@ pub const LAYERS: Bound = fixed("layers of an artifact");
 pub const LAYERS_MOST: usize = 128;
 
 /// Bytes of one line of the daemon's stream.
-pub const DAEMON_LINE_BYTES: usize = 64 << 20;
+pub const DAEMON_LINE_BYTES: usize = 16 << 20;
 
 /// Bytes of the headers of one request of the daemon's to our session. A pattern of an ignore file is one header, and counts
 /// with its key and 32 bytes more (RFC 9113, 6.5.2): room for some 200,000 of them.

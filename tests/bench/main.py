@@ -1,8 +1,10 @@
 """The rows of tests/bench.sh: each side's runs by turns, then one table of medians. See there for what is compared."""
 
 import argparse
+import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,10 +16,10 @@ import fetching
 import kit
 from kit import DOCKER, HOME, SOCKET
 
-PARTS = ["end", "fetch", "build", "memory", "start"]
+PARTS = ["end", "fetch", "build", "memory", "start", "output"]
 BUILDKIT = {"classic": "0", "buildkit": "1"}
 # The issue's aims: of the peer's median, or MiB and ms.
-END_TO_END, CONTEXT, RSS, GIT_RSS, FIRST_EVENT = 0.7, {"buildkit": 0.95, "classic": 1.0}, 48.0, 1.5, 10.0
+END_TO_END, CONTEXT, RSS, GIT_RSS, FIRST_EVENT, OUTPUT = 0.7, {"buildkit": 0.95, "classic": 1.0}, 48.0, 1.5, 10.0, 1.05
 
 
 @dataclass
@@ -166,7 +168,7 @@ class Bench:
         for _ in range(20):
             # No engine answers: the run ends at once, after it began like any other.
             begun = time.perf_counter()
-            argv = self.agents("auto", "--directory", str(HOME / "home"), "--no-push", "-t", "x")
+            argv = self.agents("auto", "--directory", str(HOME / "home"), "--no-push", "-t", "x", "--limit-engine-wait", "0")
             process = subprocess.Popen(argv, env=kit.ENV | {"DOCKER_HOST": "unix:///none"}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             line = process.stdout.readline()
             first.ours.append((time.perf_counter() - begun) * 1000)
@@ -193,6 +195,27 @@ class Bench:
                     assert run == 0 or kit.cached(), "not from the cache"
             # The first of each filled the cache.
             del row.ours[0], row.peer[0]
+
+    # --- what steps print
+
+    def output(self):
+        """The classic builder's: BuildKit in the daemon clips what a step prints."""
+        root, text = HOME / "trees" / "printing", "   Compiling a-crate-with-a-name v1.2.3 (/src/crates/a-crate-with-a-name)"
+        root.mkdir(parents=True)
+        shutil.copy("/bin/busybox", root / "busybox")
+        printing = json.dumps(["/busybox", "sh", "-c", f"yes '{text}' | head -n 1000000"])
+        (root / "Dockerfile").write_text(f"FROM scratch\nCOPY busybox /busybox\nRUN {printing}\n")
+        with tarfile.open(HOME / "printing.tar", "w") as tar:
+            tar.add(root, ".")
+        target = "http://docker/build?t=peer&nocache=1&rm=1"
+        call = ["curl", "-sSf", "--unix-socket", str(SOCKET), "-H", "Content-Type: application/x-tar", "--data-binary", f"@{HOME}/printing.tar", target]
+        ours = self.agents("classic", "--directory", str(root), "--no-push", "-t", "ours", "--no-cache")
+        row = self.row("a step that prints 1,000,000 lines, classic, against the API call by curl", "s", ratio_aim=OUTPUT)
+        for _ in range(self.runs):
+            for samples, argv in [(row.ours, ours), (row.peer, call)]:
+                kit.tidy()
+                samples.append(kit.timed(argv))
+                assert kit.LOG.read_bytes().count(text.encode()) >= 900_000, f"{argv}: lines are missing"
 
     # --- the table
 

@@ -38,7 +38,7 @@ fn a_missing_or_wrong_dockerfile_is_named() {
 #[test]
 fn without_a_socket_the_engine_is_unavailable() {
     let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
-    let run = Agent::build().directory(context.path()).args(&["--no-push"]).without_socket().run();
+    let run = Agent::build().directory(context.path()).args(&["--no-push", "--limit-engine-wait", "0"]).without_socket().run();
     let run = run.failed(30, "EngineUnavailable", "prepare");
     assert!(run.words().contains("/var/run/docker.sock"), "{}", run.words());
 }

@@ -18,6 +18,7 @@
 mod harness;
 mod faults;
 
+mod absence;
 mod archive_forms;
 mod archives;
 mod artifacts;
@@ -34,6 +35,7 @@ mod lfs;
 mod lfs_ssh;
 mod limits;
 mod memory;
+mod misbehaviour;
 mod mounts;
 mod one_node;
 mod options;
@@ -45,6 +47,7 @@ mod receive;
 mod redirects;
 mod registries;
 mod requests;
+mod scale;
 mod secrets_and_stdin;
 mod source_edges;
 mod ssh;

@@ -9,7 +9,7 @@ use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
 /// What a run of any input may hold at its peak, KiB.
-const PEAK: u64 = 48 << 10;
+pub const PEAK: u64 = 48 << 10;
 
 fn assert_flat(run: Run, what: &str) {
     let run = run.ok();

@@ -34,6 +34,46 @@ fn a_signal_stops_the_daemons_build_within_five_seconds() {
     }
 }
 
+/// BuildKit's, for no other builder knows a build by an id.
+#[test]
+fn a_build_is_stopped_though_something_between_keeps_the_daemons_side_open() {
+    promise!(7, 8, 10);
+    if builder() != "buildkit" {
+        return;
+    }
+    let seconds = "sleep 40444";
+    let context = Context::with(&format!("FROM BASE\nRUN echo begun && {seconds}\n"));
+    let agent = Agent::build().directory(context.path()).args(&["--no-push", "--builder", "buildkit", "--no-cache"]);
+    agent.relay.deafen();
+    let mut running = agent.start();
+    running.event(|event| event.name == "build.log" && event.data["text"].as_str().is_some_and(|text| text.contains("begun")));
+    let told = running.signal(Signal::TERM);
+    let run = running.finish().failed(143, "Cancelled", "build").ended_within(PROMISED, told);
+    let id = |path: &str, name: &str| run.calls.iter().find(|call| call.path == path).and_then(|call| call.parameter(name));
+    assert_eq!(id("/build/cancel", "id"), id("/build", "buildid"), "{}", run.story());
+    run.assert_step_stopped(seconds);
+}
+
+#[test]
+fn the_kernel_that_closes_a_killed_agents_connections_stops_its_build() {
+    promise!(8, 10);
+    for builder in builders() {
+        let seconds = format!("sleep 4055{}", builder.len());
+        let context = Context::with(&format!("FROM BASE\nRUN echo begun && {seconds}\n"));
+        let mut running = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder, "--no-cache"]).start();
+        running.event(|event| event.name == "build.log" && event.data["text"].as_str().is_some_and(|text| text.contains("begun")));
+        let run = running.kill_and_wait();
+        if Engine::shared().podman {
+            // Nobody is left who could say that it goes on.
+            Engine::shared().end(&seconds);
+        }
+        eventually("the step outlived its agent", || !Engine::shared().runs(&seconds));
+        for name in named_by(&run.calls) {
+            eventually("the dead run's build gave its name", || Engine::shared().image_id(&name).is_none());
+        }
+    }
+}
+
 #[test]
 fn the_deadline_is_kept_to_five_seconds() {
     promise!(8, 10);

@@ -139,6 +139,7 @@ impl RunArgs {
         layer.maybe("limits.compressionRatio", self.limit_compression_ratio);
         layer.maybe("limits.uploadFirstByte", self.limit_upload_first_byte);
         layer.maybe("limits.uploadIdle", self.limit_upload_idle);
+        layer.maybe("limits.engineWait", self.limit_engine_wait);
         self.request
     }
 }

@@ -105,6 +105,10 @@ fn limits(document: &LimitsDoc) -> Result<Limits, ConfigError> {
         compression_ratio: given("compressionRatio", document.compression_ratio, defaults.compression_ratio)?,
         upload_first_byte: time("limits.uploadFirstByte", document.upload_first_byte.as_deref(), defaults.upload_first_byte)?,
         upload_idle: time("limits.uploadIdle", document.upload_idle.as_deref(), defaults.upload_idle)?,
+        engine_wait: match document.engine_wait.as_deref() {
+            Some("0" | "0s") => Duration::ZERO,
+            written => time("limits.engineWait", written, defaults.engine_wait)?,
+        },
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
 use http::Method;
 
+use super::cancel::Cancelling;
 use super::client::{self, Client, no_body};
 use super::messages::Message;
 use super::session::{self, Served};
@@ -51,11 +52,14 @@ async fn run<K: Keychain + 'static>(
         .append_pair("version", "2")
         .append_pair("remote", "client-session")
         .append_pair("session", session.id())
+        .append_pair("buildid", session.id())
         .finish();
+    let mut cancelling = Cancelling::unless_it_ends(client, session.id());
     let request = client.request(Method::POST, &format!("/build?{query}"));
     let answer = client.send(DOING, request.body(no_body())).await?;
     if !answer.response.status().is_success() {
         let (status, message) = client::refusal(DOING, answer.response).await;
+        cancelling.ended();
         return Err(session.failure().unwrap_or_else(|| diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
@@ -74,6 +78,9 @@ async fn run<K: Keychain + 'static>(
         _ => Ok(()),
     })
     .await;
+    if !end.as_ref().is_err_and(EngineError::is_loss) {
+        cancelling.ended();
+    }
     if let (Err(EngineError::StepFailed { .. }), Some(missing)) = (&end, session.not_given()) {
         events.emit(Event::Notice { message: missing.to_string(), hint: missing.hint() });
     }

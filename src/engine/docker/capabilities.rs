@@ -52,15 +52,17 @@ pub struct Ping {
 
 /// Agrees on a version: the older of ours and the daemon's, or the one the operator set.
 pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, Ping), EngineError> {
-    let (head, body) = match client.ping().await {
-        Ok(answer) => answer,
-        Err(error) => return Err(unanswered(&client, error).await),
-    };
+    let (head, body) = client.ping().await?;
     let endpoint = client.endpoint();
     let incompatible = |why: String| EngineError::Incompatible { endpoint: endpoint.clone(), why };
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     if !head.status.is_success() {
-        return Err(incompatible(format!("its ping answers {}: {}", head.status, client::message(&body))));
+        let message = client::message(&body);
+        // What stands before the socket says so while the daemon behind it is not there, and a daemon while it begins.
+        return Err(match head.status.as_u16() {
+            status @ 500.. => EngineError::Broken { doing: "answer a ping", status, message },
+            status => incompatible(format!("its ping answers {status}: {message}")),
+        });
     }
     let theirs = Version::parse(&header("api-version")).ok_or_else(|| incompatible("its ping names no API version".into()))?;
     let api = match wanted {
@@ -74,18 +76,6 @@ pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, 
         return Err(incompatible(format!("API {api} is older than {OLDEST}, the oldest this agent can work with")));
     }
     Ok((client.at_version(&api.to_string()), Ping { api, theirs, os: header("ostype") }))
-}
-
-/// A first call that got no answer says that there is no engine, not that one was lost.
-async fn unanswered(client: &Client, error: EngineError) -> EngineError {
-    match error {
-        EngineError::Lost { why, .. } => {
-            let unreachable = || EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::Error::other(why) };
-            client.refusal().await.unwrap_or_else(unreachable)
-        }
-        EngineError::Silent { .. } => EngineError::Unreachable { endpoint: client.endpoint(), cause: std::io::ErrorKind::TimedOut.into() },
-        other => other,
-    }
 }
 
 /// Asks for version and storage, and chooses the builder.

@@ -69,7 +69,7 @@ async fn run<K: Keychain>(
         // Podman 4 tells its log alone what it could not do with a context.
         if story.dialect == Dialect::Podman && status >= 500 && message == client::WORDLESS {
             let why = "it could not unpack the context, and does not say why: a full disk looks like this, and its own log has the reason";
-            return Err(prefer(EngineError::Lost { doing: DOING, why: why.into() }));
+            return Err(prefer(EngineError::Broken { doing: DOING, status, message: why.into() }));
         }
         return Err(prefer(diagnose::build_call(DOING, status, &message)));
     }

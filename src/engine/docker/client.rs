@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Endpoint;
 use super::diagnose;
+use super::hearing::Hearing;
 use super::messages::{Decoder, Garbled, Message};
 use crate::engine::EngineError;
 use crate::model::keychain::Credential;
@@ -103,7 +104,7 @@ impl Client {
         let request = request.map_err(|bad| EngineError::Unsupported(format!("a value cannot be sent in an HTTP header: {bad}")))?;
         let stream = self.endpoint.connect().await?;
         let lost = |error: hyper::Error| EngineError::Lost { doing, why: chain(&error) };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(Hearing(stream))).await.map_err(lost)?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
         }));

@@ -120,7 +120,7 @@ fn http_status(text: &str) -> Option<u16> {
 pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
     match status {
         _ if has(&message.to_lowercase(), DISK_FULL) => EngineError::DiskFull(message),
-        500.. => EngineError::Lost { doing, why: format!("it answered {status}: {message}") },
+        500.. => EngineError::Broken { doing, status, message },
         _ => EngineError::Refused { doing, status, message },
     }
 }
@@ -128,7 +128,7 @@ pub fn call(doing: &'static str, status: u16, message: String) -> EngineError {
 /// A build that was refused with a status, before anything was streamed.
 pub fn build_call(doing: &'static str, status: u16, message: &str) -> EngineError {
     match build(message, None, None) {
-        EngineError::BuildRejected(message) if status >= 500 => call(doing, status, message),
+        EngineError::BuildRejected(message) if !(400..500).contains(&status) => call(doing, status, message),
         known => known,
     }
 }

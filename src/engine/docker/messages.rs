@@ -16,7 +16,7 @@ use crate::model::{Digest, ImageId};
 use crate::support::limits::DAEMON_LINE_BYTES;
 
 /// One thing the daemon said.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// Output of the classic builder.
     Text(String),

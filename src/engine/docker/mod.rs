@@ -1,12 +1,14 @@
 //! Docker's Engine API, by its published reference (docs.docker.com/reference/api/engine) and the daemon's own behaviour.
 
 mod buildkit;
+mod cancel;
 mod capabilities;
 mod certificates;
 mod classic;
 mod client;
 mod connect;
 mod diagnose;
+mod hearing;
 mod inspect;
 mod logs;
 pub mod messages;
@@ -65,9 +67,18 @@ impl<K: Keychain + 'static> Docker<K> {
         events: Arc<dyn EventSink>,
     ) -> Result<Self, EngineError> {
         let client = Client::new(options.endpoint.clone());
-        let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
-        let api = client.bollard(SMALL_CALL)?;
-        let (info, facts) = capabilities::ask(&api, &client, &ping, builder).await?;
+        let (endpoint, refused) = (client.endpoint(), client.clone());
+        let known = async {
+            let (client, ping) = capabilities::negotiate(client, options.api_version.as_deref()).await?;
+            let api = client.bollard(SMALL_CALL)?;
+            let (info, facts) = capabilities::ask(&api, &client, &ping, builder).await?;
+            Ok((client, api, info, facts))
+        };
+        let (client, api, info, facts) = match known.await {
+            Ok(known) => known,
+            Err(error @ EngineError::Lost { .. }) => return Err(refused.refusal().await.unwrap_or_else(|| unanswered(endpoint, error))),
+            Err(error) => return Err(unanswered(endpoint, error)),
+        };
         Ok(Self { client, api, info, facts, keychain, events })
     }
 
@@ -142,7 +153,22 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
     }
 }
 
+/// First calls that get no answer say that there is no engine, not that one was lost.
+fn unanswered(endpoint: String, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Lost { .. } | EngineError::Silent { .. } | EngineError::Broken { .. } => {
+            EngineError::Unreachable { endpoint, cause: std::io::Error::other(error) }
+        }
+        other => other,
+    }
+}
+
 /// A keychain's error as an engine's: the engine asked for it in the middle of a build.
 fn credentials_error(host: &str, error: &dyn Classified) -> EngineError {
     EngineError::Credentials { host: host.to_owned(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::http::{Head, Messages};
 use super::relay::{Shared, lock};
-use super::rule::{Act, Call, Gate};
+use super::rule::{Act, Call, Gate, Script};
 
 /// A stream with two ends that can be closed.
 pub trait Pipe: Read + Write + Send + Sync + Sized + 'static {
@@ -60,6 +61,8 @@ struct Far<U> {
     stream: Mutex<Option<U>>,
     client_gone: AtomicBool,
     raw: AtomicBool,
+    /// It is not told that the client left.
+    deaf: bool,
 }
 
 pub(super) struct Connection<'a, C, U: Pipe> {
@@ -72,7 +75,12 @@ pub(super) struct Connection<'a, C, U: Pipe> {
 
 impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
     pub(super) fn serve(shared: &Shared, client: C, dial: impl Fn() -> io::Result<U>) {
-        let far = Arc::new(Far { stream: Mutex::new(None), client_gone: AtomicBool::new(false), raw: AtomicBool::new(false) });
+        let far = Arc::new(Far {
+            stream: Mutex::new(None),
+            client_gone: AtomicBool::new(false),
+            raw: AtomicBool::new(false),
+            deaf: shared.deaf.load(Ordering::SeqCst),
+        });
         let (sender, receiver) = sync_channel(64);
         let (Ok(reading), watching) = (client.twin(), Arc::clone(&far)) else { return };
         thread::spawn(move || watch(reading, &sender, &watching));
@@ -84,8 +92,11 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
         }
         connection.client.hang_up(Shutdown::Both);
         if let Some(stream) = lock(&connection.far.stream).take() {
-            stream.hang_up(Shutdown::Both);
             shared.open.fetch_sub(1, Ordering::SeqCst);
+            if connection.far.deaf {
+                Gate::default().pass(&|| shared.stopping.load(Ordering::SeqCst));
+            }
+            stream.hang_up(Shutdown::Both);
         }
     }
 
@@ -112,6 +123,7 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
             }
             let go_on = match act {
                 Some(Act::Answer { status, headers, body }) => self.answer(number, &head, status, &headers, &body)?,
+                Some(Act::Script(script)) => self.play(number, &head, &script)?,
                 act => {
                     self.connect(dial)?;
                     self.forward(number, &head, act.as_ref())?
@@ -163,6 +175,15 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
         Ok(true)
     }
 
+    fn play(&mut self, number: usize, head: &Head, script: &Script) -> io::Result<bool> {
+        if script.reads {
+            self.requests.body(head.request_framing(), &mut |_| Ok(()))?;
+        }
+        let told = script.run(&mut self.client);
+        lock(&self.shared.calls)[number].status = Some(200);
+        told.map(|()| false)
+    }
+
     /// Passes one call on; whether the connection can take another.
     fn forward(&mut self, number: usize, head: &Head, act: Option<&Act>) -> io::Result<bool> {
         let mut to_far = lock(&self.far.stream).as_ref().ok_or(io::ErrorKind::NotConnected)?.twin()?;
@@ -177,6 +198,9 @@ impl<C: Pipe, U: Pipe> Connection<'_, C, U> {
                     lock(&shared.calls)[number].request_bytes += now as u64;
                     left -= now as u64;
                     to_far.write_all(&part[..now])?;
+                    if matches!(act, Some(Act::SlowRequest)) {
+                        thread::sleep(Duration::from_millis(50));
+                    }
                     if left == 0 { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
                 });
                 if sent.is_err() && left == 0 {
@@ -208,6 +232,9 @@ fn watch<C: Pipe, U: Pipe>(mut client: C, sender: &SyncSender<Vec<u8>>, far: &Fa
         }
     }
     far.client_gone.store(true, Ordering::SeqCst);
+    if far.deaf {
+        return;
+    }
     if let Some(stream) = lock(&far.stream).as_ref() {
         stream.hang_up(if far.raw.load(Ordering::SeqCst) { Shutdown::Write } else { Shutdown::Both });
     }
@@ -226,7 +253,17 @@ fn pass_answer<C: Pipe, U: Pipe>(
         Some(Act::CutAnswer { after } | Act::Stall { after }) => *after,
         _ => u64::MAX,
     };
+    let mut tail = Vec::new();
     let mut pass = |part: &[u8]| {
+        if let Some(Act::CutAt { words, gate }) = act {
+            tail.extend_from_slice(part);
+            if tail.windows(words.len()).any(|window| window == words.as_bytes()) {
+                gate.pass(&|| far.client_gone.load(Ordering::SeqCst) || shared.stopping.load(Ordering::SeqCst));
+                client.write_all(part)?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            tail.drain(..tail.len().saturating_sub(words.len()));
+        }
         let now = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
         client.write_all(&part[..now])?;
         lock(&shared.calls)[number].response_bytes += now as u64;
@@ -259,7 +296,9 @@ fn tunnel<C: Pipe, U: Pipe>(requests: &mut Messages<Incoming>, answers: &mut Mes
     thread::scope(|scope| {
         scope.spawn(|| {
             let _ = requests.rest(&mut |part| to_far.write_all(part));
-            to_far.hang_up(Shutdown::Write);
+            if !far.deaf {
+                to_far.hang_up(Shutdown::Write);
+            }
         });
         let _ = answers.rest(&mut |part| client.write_all(part));
         client.hang_up(Shutdown::Both);

@@ -238,7 +238,7 @@ impl Engine {
 
 /// An engine for one test alone, to be killed or filled; it ends with this.
 #[derive(Debug)]
-pub struct OwnEngine(pub &'static Engine);
+pub struct OwnEngine(pub &'static Engine, Vec<String>);
 
 impl OwnEngine {
     /// Of the shared engine's version and store. `more` are options of the engine script.
@@ -246,14 +246,23 @@ impl OwnEngine {
         let shared = Engine::shared();
         let dir = shared.new_dir("e");
         let version = fs::read_to_string(shared.dir.join("version")).unwrap();
-        let mut command = Command::new(SCRIPT);
-        command.args(["up", version.trim()]).arg(&dir).args(more);
+        let mut line = vec!["up".to_owned(), version.trim().to_owned(), dir.to_str().unwrap().to_owned()];
+        line.extend(more.iter().map(|&option| option.to_owned()));
         if shared.store == "containerd" {
-            command.arg("--containerd-store");
+            line.push("--containerd-store".to_owned());
         }
-        succeeded(&mut command);
+        succeeded(Command::new(SCRIPT).args(&line));
         // There are few of them, and agents hold on to their engine.
-        Self(Box::leak(Box::new(Engine::at(&dir))))
+        Self(Box::leak(Box::new(Engine::at(&dir))), line)
+    }
+
+    /// Brings it up again after it was killed, with the images that it had.
+    pub fn restart(&self) {
+        let outer = fs::read_to_string(self.0.dir.join("outer.pid")).unwrap();
+        super::run::eventually("the engine outlived its kill", || !Path::new("/proc").join(outer.trim()).exists());
+        // The pids in there are of namespaces that are gone.
+        let _ = fs::remove_dir_all(self.0.dir.join("exec"));
+        succeeded(Command::new(SCRIPT).args(&self.1));
     }
 
     /// Kills everything in it, without a warning.

@@ -31,6 +31,8 @@ pub(super) struct Shared {
     /// Connections that ever came to its port.
     accepted: AtomicUsize,
     pub(super) stopping: AtomicBool,
+    /// Whether the other side is left as it is when a client leaves.
+    pub(super) deaf: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,6 +49,7 @@ impl Relay {
             open: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
         })
     }
 
@@ -86,6 +89,11 @@ impl Relay {
             }
         });
         Self(shared)
+    }
+
+    /// From now on, a client that leaves is no news to the other side: its connections stay open while this lives.
+    pub fn deafen(&self) {
+        self.0.deaf.store(true, Ordering::SeqCst);
     }
 
     /// From now on, the next `times` calls that match get this. The first rule that matches applies.
@@ -130,9 +138,9 @@ impl Relay {
         self.0.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections to the other side that are open now.
+    /// Connections to the other side that are open now, and should not be without a client.
     pub fn open(&self) -> usize {
-        self.0.open.load(Ordering::SeqCst)
+        if self.0.deaf.load(Ordering::SeqCst) { 0 } else { self.0.open.load(Ordering::SeqCst) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a relay is told to do to a call, and what it remembers of one.
 
+use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,48 @@ pub enum Act {
     CutRequest { after: u64 },
     /// Pass on this many bytes of the answer, then nothing more, with the connection left open.
     Stall { after: u64 },
+    /// Take 50 ms for each piece of the request's body: at most 1.3 MB a second.
+    SlowRequest,
+    /// Pass the answer on until these bytes come, keep them waiting, then pass them on and hang up on both sides.
+    CutAt { words: &'static str, gate: Gate },
+    /// Answer here with the bytes that this writes, and hang up. It never reaches the other side.
+    Script(Script),
+}
+
+/// What a daemon that no real one is like writes to its client: whole answers, head included.
+#[derive(Clone)]
+pub struct Script {
+    /// Whether the request is read to its end before.
+    pub reads: bool,
+    write: Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync>,
+}
+
+impl Script {
+    /// After the whole request.
+    pub fn new(write: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { reads: true, write: Arc::new(write) }
+    }
+
+    /// Of these bytes.
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        Self::new(move |out| out.write_all(&bytes))
+    }
+
+    /// Before anything of the request's body was read.
+    pub fn early(self) -> Self {
+        Self { reads: false, ..self }
+    }
+
+    pub(super) fn run(&self, out: &mut dyn Write) -> io::Result<()> {
+        (self.write)(out)
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").field("reads", &self.reads).finish_non_exhaustive()
+    }
 }
 
 /// An act for the calls that match, while it lasts.
