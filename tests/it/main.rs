@@ -44,6 +44,7 @@ mod redirects;
 mod registries;
 mod requests;
 mod secrets_and_stdin;
+mod sessions;
 mod source_edges;
 mod ssh;
 mod stopping;
