@@ -11,7 +11,7 @@
 #   fetch    a source alone: git over http and ssh, 60,000 refs, a whole history, 100 submodules, against `git clone`; a tar by URL of
 #            256 MiB (4 GiB with --full), against `curl | docker build -`
 #   build    a directory → image, against `docker build` by the engine's own CLI, BuildKit and classic
-#   transfer 20,000 files, built, one file of them changed, built again: seconds, and what the daemon says that it was sent; from a
+#   transfer 20,000 files, built, two of them changed, built again: seconds, and what the daemon says that it was sent; from a
 #            directory and from git, against `docker build` (26.1 and newer: buildx) of the same directory and of a fresh clone
 #   memory   peak RSS and cgroup peak of the binary in its image, against the CLI's and git's own
 #   start    exec to first event, and a build in which everything is cached, against the bare API call

@@ -113,7 +113,7 @@ class Bench:
                     samples.append(kit.timed(argv, DOCKER_BUILDKIT=BUILDKIT[builder]))
                     assert kit.cached() == is_cached, f"{argv}: cached is {not is_cached}"
 
-    # --- a tree of which one file changed
+    # --- a tree of which two files changed
 
     def transfer(self):
         transfer.transfer(self)

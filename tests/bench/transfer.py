@@ -1,4 +1,4 @@
-"""The rows of `tests/bench.sh --only transfer`: what a second build of a large tree sends, one file of it changed."""
+"""The rows of `tests/bench.sh --only transfer`: what a second build of a large tree sends, two files of it changed."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def transfer(bench):
 
     def next_round():
         change(root, next(rounds))
-        kit.git(root, "commit", "-q", "-a", "-m", "One file")
+        kit.git(root, "commit", "-q", "-a", "-m", "Two files")
 
     for copy, dockerfile in [("COPY .", "Dockerfile"), ("COPY one", "one.Dockerfile")]:
         ours = lambda *source: bench.agents("buildkit", *source, "-f", dockerfile, "--no-push", "-t", "ours")
