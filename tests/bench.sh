@@ -4,13 +4,15 @@
 #   --full           also 100,000 small files, and 1 GiB in 20 files
 #   --runs N         runs of each side, by turns (default 5); the medians are compared
 #   --engine NAME    20.10 (default), 26.1, 28.5; with +containerd for that image store
-#   --only PART      one of end, fetch, build, memory, start, output; may be repeated
+#   --only PART      one of end, fetch, build, transfer, memory, start, output; may be repeated
 #   --disk           the engine's images on this machine's disk, not on a tmpfs: nearer to a node, and several times noisier
 #
 #   end      a git server over http → image in a registry, against `git clone --depth 1 && docker build && docker push`
 #   fetch    a source alone: git over http and ssh, 60,000 refs, a whole history, 100 submodules, against `git clone`; a tar by URL of
 #            256 MiB (4 GiB with --full), against `curl | docker build -`
 #   build    a directory → image, against `docker build` by the engine's own CLI, BuildKit and classic
+#   transfer 20,000 files, built, two of them changed, built again: seconds, and what the daemon says that it was sent; from a
+#            directory and from git, against `docker build` (26.1 and newer: buildx) of the same directory and of a fresh clone
 #   memory   peak RSS and cgroup peak of the binary in its image, against the CLI's and git's own
 #   start    exec to first event, and a build in which everything is cached, against the bare API call
 #   output   a step that prints 1,000,000 lines, against the same build read raw by curl

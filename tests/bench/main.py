@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 import fetching
 import kit
+import transfer
 from kit import DOCKER, HOME, SOCKET
 
-PARTS = ["end", "fetch", "build", "memory", "start", "output"]
+PARTS = ["end", "fetch", "build", "transfer", "memory", "start", "output"]
 BUILDKIT = {"classic": "0", "buildkit": "1"}
 # The aims: of the peer's median, or MiB and ms.
 END_TO_END, CONTEXT, RSS, GIT_RSS, FIRST_EVENT, OUTPUT = 0.7, {"buildkit": 0.95, "classic": 1.0}, 48.0, 1.5, 10.0, 1.05
@@ -113,6 +114,11 @@ class Bench:
                 for samples, is_cached in [(fresh, False), (unchanged, True)]:
                     samples.append(kit.timed(argv, DOCKER_BUILDKIT=BUILDKIT[builder]))
                     assert kit.cached() == is_cached, f"{argv}: cached is {not is_cached}"
+
+    # --- a tree of which two files changed
+
+    def transfer(self):
+        transfer.transfer(self)
 
     # --- memory
 

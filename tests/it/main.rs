@@ -49,6 +49,7 @@ mod registries;
 mod requests;
 mod scale;
 mod secrets_and_stdin;
+mod sessions;
 mod source_edges;
 mod ssh;
 mod stopping;

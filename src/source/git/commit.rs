@@ -33,7 +33,8 @@ impl Commit {
     }
 
     /// The committer's second, and below it a part of the id: two commits in one second must differ, since FileSync decides
-    /// "changed" by times. Never a whole second, which some file systems would round to.
+    /// "changed" by times. Never a whole second, which some file systems would round to. Why not a part of each file's content:
+    /// `docs/engine.md`, "What BuildKit is sent".
     pub fn time(&self) -> Time {
         let id = self.id.as_bytes();
         let number = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);

@@ -20,6 +20,7 @@ pub struct Registry {
     peer: Peer,
     storage: Storage,
     tls: Option<Tls>,
+    dir: PathBuf,
 }
 
 /// What a registry holds, as it lies on the disk.
@@ -62,13 +63,17 @@ impl Registry {
             trusted_by_engine(port, &tls.ca);
         }
         if let Some((user, password)) = demands.login {
-            let htpasswd = dir.join("htpasswd");
-            succeeded(Command::new("htpasswd").args(["-Bbc", "-C", "5"]).arg(&htpasswd).args([user, password]));
-            let _ = writeln!(config, "auth: {{htpasswd: {{realm: tests, path: '{}'}}}}", htpasswd.display());
+            write_login(&dir, user, password);
+            let _ = writeln!(config, "auth: {{htpasswd: {{realm: tests, path: '{}'}}}}", dir.join(LOGIN).display());
         }
         fs::write(dir.join("config.yml"), config).unwrap();
         let peer = Peer::start(Command::new("docker-registry").arg("serve").arg(dir.join("config.yml")).env_clear(), port, &dir);
-        Self { peer, storage: Storage::below(&dir), tls }
+        Self { peer, storage: Storage::below(&dir), tls, dir }
+    }
+
+    /// Lets in nobody but this user from now on: it reads the file again when that has changed.
+    pub fn replace_login(&self, user: &str, password: &str) {
+        write_login(&self.dir, user, password);
     }
 
     pub fn port(&self) -> u16 {
@@ -137,6 +142,13 @@ impl Storage {
         assert_eq!(images.len(), 1, "an index with other than one image: {document}");
         self.json(images[0]["digest"].as_str().unwrap())
     }
+}
+
+/// Who is let in, in a registry's directory.
+const LOGIN: &str = "htpasswd";
+
+fn write_login(dir: &Path, user: &str, password: &str) {
+    succeeded(Command::new("htpasswd").args(["-Bbc", "-C", "5"]).arg(dir.join(LOGIN)).args([user, password]));
 }
 
 /// The engine reads its certificates at each connection, from its own /etc/docker.

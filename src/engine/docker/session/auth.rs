@@ -1,6 +1,9 @@
 //! The session's Auth service: credentials for the hosts of base images (moby/buildkit, session/auth/auth.proto).
 //!
-//! Only `Credentials` is announced, so the daemon itself gets the tokens. Files are read again at each call.
+//! Only `Credentials` is announced, so the daemon itself gets the tokens: it may reach a token server that this pod cannot. Files are
+//! read again at each call. It calls when a registry has refused it (util/resolver/authorizer.go): again at each 401 of a registry that
+//! wants a password; of one that wants tokens once in a build, and once more where the registry calls its token invalid. Until then it
+//! keeps the password, and gets a token anew with it when nine tenths of the last one's time are over.
 
 use std::sync::Arc;
 

@@ -100,7 +100,7 @@ fn diff_copy(
 
 /// One stream's life: announce, answer, and part when the daemon has all it wants.
 async fn answer(view: Arc<View>, ledger: Arc<Ledger>, mut incoming: Streaming<Packet>, batches: mpsc::Sender<Result<Batch, Status>>) {
-    let workers = Workers::start(&view, &ledger, &batches);
+    let mut workers = Workers::start(&view, &ledger, &batches);
     while let Some(Ok(packet)) = incoming.next().await {
         match PacketType::try_from(packet.kind) {
             Ok(PacketType::Req) => workers.ask(packet.id),

@@ -200,38 +200,4 @@ impl Health for AlwaysServing {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{Request, StatusCode};
-    use hyper_util::rt::TokioIo;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    /// What an HTTP/2 client says first (RFC 9113, 3.4), with empty settings.
-    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-    #[tokio::test]
-    async fn a_session_that_is_dropped_closes_its_connection() {
-        let (mut daemon, ours) = tokio::io::duplex(1 << 16);
-        let session = serve(TokioIo::new(ours), Routes::new(HealthServer::new(AlwaysServing)));
-        daemon.write_all(HELLO).await.unwrap();
-        assert!(daemon.read(&mut [0; 1024]).await.unwrap() > 0, "it answers");
-        drop(session);
-        tokio::time::timeout(std::time::Duration::from_secs(5), daemon.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_request_may_have_as_many_headers_as_an_ignore_file_has_patterns() {
-        let (daemon, ours) = tokio::io::duplex(1 << 20);
-        let _session = serve(TokioIo::new(ours), Routes::new(HealthServer::new(AlwaysServing)));
-        let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(daemon)).await;
-        let (mut sender, connection) = shaken.unwrap();
-        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let mut request = Request::post("http://session/grpc.health.v1.Health/None");
-        for number in 0..5_000 {
-            request = request.header("exclude-patterns", format!("generated/module-{number:05}/**/*.class"));
-        }
-        let answer = sender.send_request(request.body(no_body()).unwrap()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "gRPC puts its own status into a trailer");
-    }
-}
+mod tests;

@@ -27,8 +27,12 @@ type Batches = mpsc::Sender<Result<Batch, Status>>;
 const PIECE: usize = 64 << 10;
 /// Entries of a batch.
 const STATS: usize = 256;
-/// Threads that read bodies.
-const READERS: usize = 2;
+/// Bodies that one stream reads side by side, each an open descriptor. A volume of the network takes a millisecond or two for each
+/// file, whatever its size: at 2 ms, 20,000 files take 29 s by 2 readers, 6 s by 16, 4 s by 32 and by any number on a disk.
+pub(super) const SMALL_READERS: usize = 16;
+/// Of those that have more bytes than `LARGE` so many: a git tree holds a body whole while it is read.
+pub(super) const LARGE_READERS: usize = 2;
+pub(super) const LARGE: u64 = 1 << 20;
 
 /// A body that was announced and not asked for yet.
 struct Offer {
@@ -87,6 +91,13 @@ impl View {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of a body that was announced.
+    fn size(&self, id: u32) -> u64 {
+        let offers = self.offers();
+        let offer = usize::try_from(id).ok().and_then(|index| offers.get(index)?.as_ref());
+        offer.map_or(0, |offer| offer.size)
+    }
+
     fn offers(&self) -> MutexGuard<'_, Vec<Option<Offer>>> {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,43 +146,63 @@ impl Links for TreeLinks<'_> {
 
 /// The threads of one stream, and the way in for what the daemon asks.
 pub struct Workers {
-    asked: Vec<std::sync::mpsc::Sender<u32>>,
+    view: Arc<View>,
+    ledger: Arc<Ledger>,
+    batches: Batches,
+    small: Readers,
+    large: Readers,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Readers that take turns. Each has a queue of its own: one that shared would hold back what it has read while it waits for more.
+#[derive(Default)]
+struct Readers {
+    queues: Vec<Queue>,
+    next: usize,
+}
+
+type Queue = std::sync::mpsc::Sender<u32>;
+
 impl Workers {
     pub fn start(view: &Arc<View>, ledger: &Arc<Ledger>, batches: &Batches) -> Self {
-        let mut workers = Self { asked: Vec::new(), threads: Vec::new() };
-        for _ in 0..READERS {
-            let (sender, asked) = std::sync::mpsc::channel();
-            workers.asked.push(sender);
-            let (view, ledger, batches) = (Arc::clone(view), Arc::clone(ledger), batches.clone());
-            workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || read_bodies(&view, &batches, &asked))));
-        }
         let (view, ledger, batches) = (Arc::clone(view), Arc::clone(ledger), batches.clone());
-        workers.threads.push(tokio::task::spawn_blocking(move || tell(&batches, &ledger, || announce(&view, &ledger, &batches))));
+        let mut workers = Self { view, ledger, batches, small: Readers::default(), large: Readers::default(), threads: Vec::new() };
+        workers.spawn(announce);
         workers
     }
 
-    /// Every reader has a queue of its own: one that shared would hold back what it has read while it waits for more.
-    pub fn ask(&self, id: u32) {
-        let reader = usize::try_from(id).unwrap_or_default() % self.asked.len();
-        let _ = self.asked[reader].send(id);
+    /// Readers begin as they are needed: most streams are for one small file.
+    pub fn ask(&mut self, id: u32) {
+        let is_large = self.view.size(id) > LARGE;
+        let (readers, most) = if is_large { (&mut self.large, LARGE_READERS) } else { (&mut self.small, SMALL_READERS) };
+        let turn = readers.next;
+        readers.next = (turn + 1) % most;
+        if let Some(queue) = readers.queues.get(turn) {
+            let _ = queue.send(id);
+            return;
+        }
+        let (queue, asked) = std::sync::mpsc::channel();
+        let _ = queue.send(id);
+        readers.queues.push(queue);
+        self.spawn(move |view, _, batches| read_bodies(view, batches, &asked));
+    }
+
+    /// Does it in a thread, and tells its failure to the daemon and to the ledger.
+    fn spawn(&mut self, work: impl FnOnce(&View, &Ledger, &Batches) -> Result<(), EngineError> + Send + 'static) {
+        let (view, ledger, batches) = (Arc::clone(&self.view), Arc::clone(&self.ledger), self.batches.clone());
+        self.threads.push(tokio::task::spawn_blocking(move || {
+            if let Err(error) = work(&view, &ledger, &batches) {
+                let _ = batches.blocking_send(Err(ledger.refuse(error)));
+            }
+        }));
     }
 
     /// Nothing more will be asked.
     pub async fn finish(self) {
-        drop(self.asked);
+        drop((self.small, self.large, self.batches));
         for thread in self.threads {
             let _ = thread.await;
         }
-    }
-}
-
-/// Runs a thread's work and tells its failure to the daemon and to the ledger.
-fn tell(batches: &Batches, ledger: &Ledger, work: impl FnOnce() -> Result<(), EngineError>) {
-    if let Err(error) = work() {
-        let _ = batches.blocking_send(Err(ledger.refuse(error)));
     }
 }
 
