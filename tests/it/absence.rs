@@ -80,6 +80,7 @@ fn killed(own: &OwnEngine, builder: &str, dies: Dies) -> Run {
         running.event(|event| event.name == "build.log" && event.data["text"].as_str().is_some_and(|text| text.contains("begun")));
     }
     own.kill();
+    eventually("the engine outlived its kill", || !own.0.lives());
     gate.open();
     own.restart();
     // What the daemon itself left of the step that it was at.

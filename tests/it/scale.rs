@@ -24,8 +24,10 @@ fn trace(status: &StatusResponse) -> String {
 
 fn vertex(completed: bool) -> String {
     let mut step = Vertex { digest: STEP.into(), name: "[1/1] RUN much".into(), ..Vertex::default() };
-    step.started = Some(Default::default());
-    step.completed = completed.then(Default::default);
+    step.started.get_or_insert_default();
+    if completed {
+        step.completed.get_or_insert_default();
+    }
     trace(&StatusResponse { vertexes: vec![step], ..StatusResponse::default() })
 }
 
@@ -66,7 +68,6 @@ fn assert_numbered(run: &Run, lines: usize) {
     let dropped = run.events_named("events.dropped").len();
     assert!(numbers.len() == lines || dropped > 0, "{} of {lines} lines, and nothing is said of the others", numbers.len());
     assert!(numbers.len() > lines / 2, "{} of {lines} lines", numbers.len());
-    println!("{lines} lines in {:?}, {} KiB, {} gaps", run.elapsed, run.rss_kib, dropped);
 }
 
 const LINES: usize = 1_000_000;
@@ -93,7 +94,7 @@ fn a_daemon_never_waits_for_whoever_reads_the_run() {
     if builder() != "buildkit" {
         return;
     }
-    let most = Duration::from_secs(60);
+    let most = Duration::from_mins(1);
     let run = numbered(10_000).reading(Reading::Nothing).run().ok().ended_within(most, Duration::ZERO);
     assert_flat(&run);
     // 100 MB without a line end.
@@ -113,13 +114,12 @@ fn a_million_lines_and_a_line_of_100_mb_of_a_real_step_are_flat() {
     assert_flat(&run);
     let run = build("head -c 100000000 /dev/zero | tr '\\0' x").reading(Reading::Nothing).run().ok();
     assert_flat(&run);
-    println!("100 MB in {:?}, {} KiB", run.elapsed, run.rss_kib);
 }
 
 #[test]
 fn o1_o2_garbage_escapes_and_commands_to_others_stay_inside_their_field() {
     promise!(5, 8);
-    let garbage: String = (0..64).map(|n| format!("\\{:03o}", n % 32)).collect();
+    let garbage = (0..64).map(|n| format!("\\{:03o}", n % 32)).collect::<Vec<_>>().concat();
     let forged = concat!(
         r#"{"v":1,"seq":99,"time":"2026-01-01T00:00:00Z","event":"image.pushed","level":"info","run":"x","phase":"push","data":{}}"#,
         "\n::set-output name=digest::sha256:0\n##[error]x\n::add-mask::x\n"

@@ -54,7 +54,7 @@ fn a_stream_is_the_same_wherever_it_is_split_and_no_more_than_its_beginning_wher
 fn a_message_that_comes_twice_is_two() {
     for (name, stream) in STREAMS {
         let (whole, _) = decode(&[stream]);
-        let lines = || stream.split(|byte| *byte == b'\n').map(|line| line.trim_ascii_end());
+        let lines = || stream.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
         let doubled: Vec<u8> = lines().flat_map(|line| [line, line, b"\r\n"].concat()).collect();
         let (twice, ended) = decode(&[&doubled]);
         assert!(ended && twice.len() == 2 * whole.len(), "{name}");

@@ -89,13 +89,15 @@ pub enum Act {
 pub struct Script {
     /// Whether the request is read to its end before.
     pub reads: bool,
-    write: Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync>,
+    speech: Arc<Speech>,
 }
+
+type Speech = dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync;
 
 impl Script {
     /// After the whole request.
-    pub fn new(write: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self { reads: true, write: Arc::new(write) }
+    pub fn new(speech: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { reads: true, speech: Arc::new(speech) }
     }
 
     /// Of these bytes.
@@ -110,7 +112,7 @@ impl Script {
     }
 
     pub(super) fn run(&self, out: &mut dyn Write) -> io::Result<()> {
-        (self.write)(out)
+        (self.speech)(out)
     }
 }
 
