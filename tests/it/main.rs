@@ -22,6 +22,7 @@ mod archive_forms;
 mod archives;
 mod artifacts;
 mod contexts;
+mod crowd;
 mod directory;
 mod doors;
 mod engine_edges;
