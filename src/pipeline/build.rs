@@ -104,7 +104,7 @@ async fn once<E: Engine>(
     let wanted = &settings.build;
     let mut args = arguments(&context, settings);
     if wanted.reproducible {
-        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch(settings.ambient.source_date_epoch, context.revision()));
+        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch(wanted.epoch, context.revision()));
     }
     if wanted.proxy == BuildProxy::Inherit {
         args = told::with(proxies(&settings.ambient.proxies), args);
