@@ -7,7 +7,7 @@ use super::run::Services;
 use super::told::{self, epoch, proxies};
 use super::vault::SettingsVault;
 use crate::config::Settings;
-use crate::config::settings::BuildProxy;
+use crate::config::settings::{BuildProxy, Verify};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
@@ -51,6 +51,7 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
         O::Memory => build.options.limits.memory.is_some(),
         O::Cpus => build.options.limits.cpu.is_some(),
         O::CgroupParent => build.options.limits.parent.is_some(),
+        O::VerifyByEngine => settings.push.as_ref().is_some_and(|push| push.verify == Verify::Engine),
     };
     O::ALL.into_iter().filter(uses).collect()
 }
