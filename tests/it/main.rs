@@ -39,6 +39,7 @@ mod one_node;
 mod options;
 mod outputs;
 mod own_image;
+mod pod;
 mod prepared;
 mod races;
 mod receive;

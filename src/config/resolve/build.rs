@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved_namespaces_end_at_a_separator() {
+    fn d8_reserved_namespaces_are_refused_and_end_at_a_separator() {
         let table = [
             ("containerd.io/restart.status", true),
             ("Containerd.IO/restart.status", true),
