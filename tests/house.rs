@@ -24,6 +24,14 @@ const PRINTERS: [&str; 2] = ["cli", "progress"];
 /// A longer file says why in its head.
 const LONGEST: usize = 400;
 
+/// How the daemon's calls begin (the closed list of `tests/it/harness/closed_list.rs`, against the source), and what else begins with
+/// a slash in the engine's room: the socket, prefixes, and what the session serves to the daemon.
+const CALLS: [&str; 8] = ["/_ping", "/build?", "/build/prune?", "/session", "/images/", "/distribution/{", "/events?", "/v{version}"];
+const NO_CALLS: [&str; 4] = ["/var/run/docker.sock", "/{v}", "/moby.", "/grpc.health.v1."];
+
+/// The methods of the client library that make a call.
+const METHODS: [&str; 4] = ["version(", "info(", "tag_image(", "remove_image("];
+
 /// The Rust files below a directory of the package, by their paths in it.
 fn files(directory: &str) -> Vec<(PathBuf, String)> {
     fn collect(directory: &Path, into: &mut Vec<PathBuf>) {
@@ -143,4 +151,36 @@ fn every_file_says_why_it_exists_and_is_short() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The literals of this text that begin with a slash, and the methods of the client library that it calls.
+fn calls(text: &str) -> (Vec<String>, Vec<String>) {
+    let paths = text.split("\"/").skip(1).map(|rest| format!("/{}", rest.split('"').next().unwrap()));
+    let method = |rest: &str| format!("{}(", rest.split('(').next().unwrap());
+    let methods = ["self.api.", " api.", "(api."].into_iter().flat_map(|at| text.split(at).skip(1)).map(method);
+    (paths.filter(|path| path.len() > 1).collect(), methods.collect())
+}
+
+#[test]
+fn d1_the_engine_makes_the_calls_of_the_closed_list_and_no_others() {
+    let (mut paths, mut methods) = (Vec::new(), Vec::new());
+    for (path, text) in files("src").into_iter().filter(|(path, _)| path.starts_with("engine")) {
+        let (named, called) = calls(&code(&text));
+        paths.extend(named);
+        methods.extend(called);
+        assert!(!text.contains("bollard::container") && !text.contains("bollard::exec"), "{}", path.display());
+    }
+    for call in CALLS {
+        assert!(paths.iter().any(|path| path.starts_with(call)), "{call} is not where it is looked for, or is made no more");
+    }
+    assert!(METHODS.iter().all(|method| methods.iter().any(|called| called == method)), "{methods:?}");
+    paths.retain(|path| !CALLS.iter().chain(&NO_CALLS).any(|known| path.starts_with(known)) || path.starts_with("/images/create"));
+    methods.retain(|method| !METHODS.contains(&method.as_str()));
+    assert_eq!((paths, methods), (Vec::new(), Vec::new()), "on no list");
+}
+
+#[test]
+fn d1_the_rule_of_calls_can_fail() {
+    let text = "client.request(Method::POST, \"/containers/create\"); self.api.create_exec(x);";
+    assert_eq!(calls(text), (vec!["/containers/create".to_owned()], vec!["create_exec(".to_owned()]));
 }

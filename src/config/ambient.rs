@@ -31,8 +31,6 @@ pub struct Ambient {
     pub traceparent: Option<String>,
     /// `SSH_AUTH_SOCK`: the socket of an agent that holds keys for ssh.
     pub ssh_auth_sock: Option<PathBuf>,
-    /// `SOURCE_DATE_EPOCH`: seconds since the epoch, for builds that are to be reproducible.
-    pub source_date_epoch: Option<i64>,
     pub tmpdir: Option<PathBuf>,
     pub home: Option<PathBuf>,
 }
@@ -64,7 +62,6 @@ impl Ambient {
                 .unwrap_or_default(),
             traceparent: text(env, "TRACEPARENT").ok().flatten().filter(|value| is_traceparent(value)),
             ssh_auth_sock: path("SSH_AUTH_SOCK"),
-            source_date_epoch: text(env, "SOURCE_DATE_EPOCH")?.map(|text| epoch(&text)).transpose()?,
             tmpdir: path("TMPDIR"),
             home: path("HOME"),
         })
@@ -119,9 +116,12 @@ fn secrets_of(config: &Value) -> Vec<String> {
     secrets
 }
 
-fn epoch(text: &str) -> Result<i64, ConfigError> {
+/// `SOURCE_DATE_EPOCH`, in seconds since the epoch: for builds that are to be reproducible, and for no others.
+pub fn source_date_epoch(env: &dyn Environment) -> Result<Option<i64>, ConfigError> {
+    let Some(text) = text(env, "SOURCE_DATE_EPOCH")? else { return Ok(None) };
     let fix = "set it to seconds since the epoch, or unset it";
-    text.parse().ok().filter(|seconds| *seconds >= 0).ok_or_else(|| ConfigError::invalid("SOURCE_DATE_EPOCH", "is no time", fix))
+    let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
+    seconds.map(Some).ok_or_else(|| ConfigError::invalid("SOURCE_DATE_EPOCH", "is no time", fix))
 }
 
 fn docker_host(env: &dyn Environment) -> Result<Endpoint, ConfigError> {

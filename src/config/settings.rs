@@ -164,6 +164,8 @@ pub struct Build {
     /// Whether the steps' bounds are those of this pod, where `options` says none.
     pub inherit: Option<Inherit>,
     pub reproducible: bool,
+    /// This pod's `SOURCE_DATE_EPOCH`, where the build is to be reproducible.
+    pub epoch: Option<i64>,
     pub proxy: BuildProxy,
     pub secrets: Vec<BuildSecret>,
     pub ssh: Vec<BuildSsh>,

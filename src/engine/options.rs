@@ -65,7 +65,7 @@ pub struct BuildOptions {
     pub limits: StepLimits,
 }
 
-/// One option, for the question whether an engine honours it.
+/// One option of a build, or of what comes after it, for the question whether an engine honours it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildOption {
     Target,
@@ -89,11 +89,12 @@ pub enum BuildOption {
     Memory,
     Cpus,
     CgroupParent,
+    VerifyByEngine,
 }
 
 impl BuildOption {
     /// Every one there is, in the order of the documents.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Target,
         Self::Args,
         Self::Labels,
@@ -115,6 +116,7 @@ impl BuildOption {
         Self::Memory,
         Self::Cpus,
         Self::CgroupParent,
+        Self::VerifyByEngine,
     ];
 
     /// As a request writes it.
@@ -141,6 +143,7 @@ impl BuildOption {
             Self::Memory => "build.limits.memory",
             Self::Cpus => "build.limits.cpus",
             Self::CgroupParent => "build.limits.cgroupParent",
+            Self::VerifyByEngine => "push.verify: engine",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::run::Services;
 use super::told::{self, epoch, proxies};
 use super::vault::SettingsVault;
 use crate::config::Settings;
-use crate::config::settings::BuildProxy;
+use crate::config::settings::{BuildProxy, Verify};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
@@ -51,6 +51,7 @@ pub fn asked(settings: &Settings) -> Vec<BuildOption> {
         O::Memory => build.options.limits.memory.is_some(),
         O::Cpus => build.options.limits.cpu.is_some(),
         O::CgroupParent => build.options.limits.parent.is_some(),
+        O::VerifyByEngine => settings.push.as_ref().is_some_and(|push| push.verify == Verify::Engine),
     };
     O::ALL.into_iter().filter(uses).collect()
 }
@@ -104,7 +105,7 @@ async fn once<E: Engine>(
     let wanted = &settings.build;
     let mut args = arguments(&context, settings);
     if wanted.reproducible {
-        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch(settings.ambient.source_date_epoch, context.revision()));
+        args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch(wanted.epoch, context.revision()));
     }
     if wanted.proxy == BuildProxy::Inherit {
         args = told::with(proxies(&settings.ambient.proxies), args);

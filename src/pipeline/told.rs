@@ -79,6 +79,29 @@ mod tests {
         assert_eq!(epoch(None, &Revision::default()), "0");
     }
 
+    /// Whatever a source says of itself, keys are ours alone; and what a run adds is what the result says, never of this one run.
+    #[test]
+    fn d8_labels_that_a_run_adds_are_in_its_own_namespace_or_say_where_an_image_is_from() {
+        let told = |text: &str| Some(text.to_owned());
+        let hostile = Revision {
+            kind: "git".into(),
+            url: told("containerd.io/restart.status=running"),
+            r#ref: told("io.kubernetes.x"),
+            author: told("com.docker.x=y"),
+            subject: told("\"containerd.io/restart.status\": \"running\""),
+            commit: told("1"),
+            date: told("2"),
+            committer: told("3"),
+            digest: told("4"),
+            subdir: told("5"),
+            ..Revision::default()
+        };
+        let told = labels(&hostile, &Pairs::default());
+        assert_eq!(told.len(), 10);
+        let known = ["org.opencontainers.image.revision", "org.opencontainers.image.source", "org.opencontainers.image.created"];
+        assert!(told.keys().all(|key| key.starts_with("podwright.source.") || known.contains(&key.as_str())), "{told:?}");
+    }
+
     #[test]
     fn proxies_are_told_in_both_cases() {
         let told = proxies(&Proxies { http: Some("http://p:1".into()), https: None, no_proxy: Some(".svc".into()) });

@@ -8,7 +8,7 @@ use crate::harness::prelude::*;
 use crate::harness::run::Run;
 
 /// Gives everything below a directory one time, so that nothing but the bytes tells two trees apart.
-fn at_one_time(context: &Context) {
+pub fn at_one_time(context: &Context) {
     succeeded(Command::new("find").arg(context.path()).args(["-exec", "touch", "-h", "-d", "2024-02-29T12:00:00Z", "{}", "+"]));
 }
 

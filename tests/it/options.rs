@@ -206,3 +206,15 @@ fn a_platform_is_the_images_or_the_option_is_refused() {
         });
     }
 }
+
+#[test]
+fn a_tag_is_read_back_by_the_daemon_or_the_option_is_refused() {
+    promise!(1);
+    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY text /\n").file("text", "read back");
+    for builder in builders() {
+        let by_engine = cell(O::VerifyByEngine, builder, &context, |agent| agent.args(&["--verify", "engine"]));
+        let honoured =
+            became(O::VerifyByEngine, builder, by_engine, |run, _| run.document()["image"]["tags"][0]["verified_by"] == "engine");
+        assert_eq!(honoured, !Engine::shared().podman, "{builder}");
+    }
+}

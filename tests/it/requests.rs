@@ -5,7 +5,7 @@ use crate::harness::prelude::*;
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 #[test]
-fn a_frontend_that_nobody_allowed_never_reaches_the_daemon() {
+fn d3_a_frontend_that_nobody_allowed_never_reaches_the_daemon() {
     promise!(7);
     let plain = "FROM scratch\nCOPY Dockerfile /\n";
     let named = Context::new().file("Dockerfile", format!("# syntax=evil.example/x:1\n{plain}"));
@@ -24,7 +24,7 @@ fn a_frontend_that_nobody_allowed_never_reaches_the_daemon() {
 }
 
 #[test]
-fn the_pods_own_token_is_no_file_for_a_request() {
+fn d9_the_pods_own_token_is_no_file_for_a_request() {
     promise!(6);
     let canary = Canary::token("service account's token");
     let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY token /\n").file("token", &canary.value);
@@ -47,7 +47,7 @@ fn the_pods_own_token_is_no_file_for_a_request() {
 }
 
 #[test]
-fn the_nodes_network_is_the_operators_to_give() {
+fn d2_the_nodes_network_is_the_operators_to_give() {
     promise!(7);
     let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     let run = Agent::build().directory(context.path()).args(&["--no-push", "--network", "host"]).run();
@@ -91,5 +91,21 @@ fn a_dockerfile_that_cannot_be_parsed_is_the_dockerfiles_fault_with_both_builder
             assert_eq!(run.code, 41, "{builder}, {text:?}: {}", run.story());
             run.failed(41, "DockerfileInvalid", "build");
         }
+    }
+}
+
+#[test]
+fn d7_a_context_travels_in_chunks_and_no_other_call_has_a_body() {
+    promise!(7);
+    let context = Context::new().file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    for builder in builders() {
+        let (reference, _) = crate::directory::destination(&format!("chunks-{builder}"));
+        let run = Agent::build().directory(context.path()).args(&["-d", &reference, "--builder", builder]).run().ok();
+        for call in &run.calls {
+            let told = builder == "classic" && call.is("POST", "/build");
+            assert_eq!((call.chunked, call.request_bytes > 0), (told, told), "{builder}: {call:?}");
+            assert!(call.length.as_deref().is_none_or(|length| length == "0"), "{builder}: {call:?}");
+        }
+        assert_eq!(run.count("POST", "/build"), 1);
     }
 }

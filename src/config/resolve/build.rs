@@ -3,6 +3,7 @@
 use super::{limits, mounts, step};
 use crate::config::Environment;
 use crate::config::address::tree_path;
+use crate::config::ambient::source_date_epoch;
 use crate::config::error::{ConfigError, shown};
 use crate::config::policy::Policy;
 use crate::config::request;
@@ -38,6 +39,7 @@ pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) ->
         return Err(ConfigError::invalid("build.dockerfile", "is a directory", "name the file, such as docker/Dockerfile"));
     }
     let wanted = build.limits.unwrap_or_default();
+    let reproducible = build.reproducible.unwrap_or_default();
     let options = BuildOptions {
         target: build.target.map(target).transpose()?,
         args: build.args,
@@ -58,7 +60,9 @@ pub fn resolve(build: request::Build, policy: &Policy, env: &dyn Environment) ->
         builder: build.builder.unwrap_or_default(),
         inherit: limits::inherited(&wanted)?,
         source_args: build.source_args.unwrap_or_default(),
-        reproducible: build.reproducible.unwrap_or_default(),
+        reproducible,
+        // Whoever does not ask for it has nothing to do with what the variable holds.
+        epoch: if reproducible { source_date_epoch(env)? } else { None },
         proxy: build.proxy.unwrap_or_default(),
         secrets: mounts::secrets(build.secrets, policy, env)?,
         ssh: mounts::ssh(build.ssh, policy, env)?,
@@ -157,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved_namespaces_end_at_a_separator() {
+    fn d8_reserved_namespaces_are_refused_and_end_at_a_separator() {
         let table = [
             ("containerd.io/restart.status", true),
             ("Containerd.IO/restart.status", true),

@@ -145,3 +145,16 @@ fn permissions_come_from_flags_and_variables_together() {
     assert_eq!(settings.policy.names(), ["plain-http", "insecure-registry=reg:5000", "frontend=a.b/c"]);
     assert_eq!(settings.policy.roots().len(), 3);
 }
+
+#[test]
+fn the_pods_date_matters_only_where_it_is_asked_for() {
+    let dated = |date: &str, asked: bool| {
+        loaded(&format!("{GOOD}build: {{reproducible: {asked}}}\n"), &[("SOURCE_DATE_EPOCH", date)], &[])
+            .map(|settings| settings.build.epoch)
+    };
+    for bad in ["yesterday", "-1", "1.5"] {
+        assert_eq!(dated(bad, false).unwrap(), None, "{bad}");
+        assert_eq!(dated(bad, true).unwrap_err().error.path(), "SOURCE_DATE_EPOCH", "{bad}");
+    }
+    assert_eq!((dated("7", true).unwrap(), dated("7", false).unwrap()), (Some(7), None));
+}

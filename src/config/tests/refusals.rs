@@ -182,7 +182,7 @@ fn the_fields_are_held_against_each_other() {
 }
 
 #[test]
-fn what_needs_the_operator_names_the_permission_or_the_path() {
+fn d2_what_needs_the_operator_names_the_permission_or_the_path() {
     refused(&[
         ("source: {git: {url: 'http://127.0.0.1/hush'}}", NotPermitted, "source.git.url", "\"plain-http\"", "--allow plain-http"),
         ("source: {archive: {url: 'http://a.b/hush'}}", NotPermitted, "source.archive.url", "\"plain-http\"", "PODWRIGHT_ALLOW=plain-http"),

@@ -46,6 +46,7 @@ fn refusal(option: BuildOption, facts: Facts) -> Option<Refusal> {
         O::HostGateway if facts.podman => Some(("Podman's builder does not know the word", "the node's own address, or Docker")),
         O::Secrets | O::Ssh if facts.podman => Some(("Podman's service takes no session that could give it", "Docker and its BuildKit")),
         O::CgroupParent if facts.podman => Some(("Podman's service forgets it", "Docker and its classic builder")),
+        O::VerifyByEngine if facts.podman => Some(("Podman's service has no call that reads a registry's tag", "verify: pod, or Docker")),
         O::CacheFrom if facts.podman => {
             Some(("Podman's builder looks only at images that the node has already", "Docker and its BuildKit"))
         }

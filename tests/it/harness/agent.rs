@@ -76,6 +76,11 @@ impl Agent {
         agent
     }
 
+    /// What is run: the program as this package builds it, or the one that is given.
+    pub fn program() -> PathBuf {
+        std::env::var_os("PODWRIGHT_TEST_BINARY").map_or(env!("CARGO_BIN_EXE_podwright").into(), PathBuf::from)
+    }
+
     /// The program with these arguments alone.
     pub fn command(arguments: &[&str]) -> Self {
         Self::command_on(Engine::shared(), arguments)
@@ -95,7 +100,7 @@ impl Agent {
             engine,
             relay,
             dir,
-            binary: std::env::var_os("PODWRIGHT_TEST_BINARY").map_or(env!("CARGO_BIN_EXE_podwright").into(), PathBuf::from),
+            binary: Self::program(),
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             environment: Vec::new(),
             mounts: Vec::new(),

@@ -27,6 +27,38 @@ const ALLOWED: &[(&str, &str)] = &[
     ("POST", "/images/prune"),
 ];
 
+/// Everything that a build may be asked for, with either builder. What grants something (`networkmode`, `cgroupparent`) is looked at
+/// beside what the operator allowed, when the run is over.
+const OF_A_BUILD: &[&str] = &[
+    "buildargs",
+    "cachefrom",
+    "cgroupparent",
+    "cpuperiod",
+    "cpuquota",
+    "dockerfile",
+    "extrahosts",
+    "forcerm",
+    "labels",
+    "memory",
+    "memswap",
+    "networkmode",
+    "nocache",
+    "nsoptions",
+    "platform",
+    "pull",
+    "remote",
+    "rm",
+    "session",
+    "shmsize",
+    "t",
+    "target",
+    "ulimits",
+    "version",
+];
+
+/// What a label of an image may not begin with: what runs containers would act on it.
+const ACTED_ON: &[&str] = &["containerd.io/", "io.containerd", "io.kubernetes", "com.docker"];
+
 /// Where the names of a run's own making begin.
 pub const OWN: &str = "podwright-tmp/";
 
@@ -35,6 +67,7 @@ pub const CLOSED_LIST: Judge = |call, before| {
     if !ALLOWED.iter().any(|(method, path)| call.method == *method && like(path, &call.path)) {
         return Err("not on the closed list of daemon calls".into());
     }
+    judge_body(call)?;
     match (call.method.as_str(), call.path.as_str()) {
         ("POST", "/build") => judge_build(call),
         ("DELETE", _) => judge_removal(call, before),
@@ -42,7 +75,24 @@ pub const CLOSED_LIST: Judge = |call, before| {
     }
 };
 
+/// What a body is has to be the same for the daemon and for a plugin that judges its calls: those were passed by bodies whose length
+/// was said to be nothing (CVE-2024-41110), or more than they read (CVE-2026-34040). So there are chunks, or there is no body.
+fn judge_body(call: &Call) -> Result<(), String> {
+    match (call.chunked, call.length.as_deref()) {
+        (_, None) | (false, Some("0")) => Ok(()),
+        (_, Some(length)) => Err(format!("a body whose length is said to be {length}")),
+    }
+}
+
 fn judge_build(call: &Call) -> Result<(), String> {
+    if let Some((key, _)) = call.query.iter().find(|(key, _)| !OF_A_BUILD.contains(&key.as_str())) {
+        return Err(format!("a build is asked for {key}"));
+    }
+    let labels: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(call.parameter("labels").unwrap_or("{}")).map_err(|bad| bad.to_string())?;
+    if let Some(label) = labels.keys().find(|label| ACTED_ON.iter().any(|space| label.to_lowercase().starts_with(space))) {
+        return Err(format!("a label {label}"));
+    }
     match call.parameter("remote").unwrap_or_default() {
         "" | "client-session" => Ok(()),
         other => Err(format!("remote={other} makes the daemon fetch")),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 
-use super::http::Head;
+use super::http::{Framing, Head};
 
 /// One request that went through a relay, and what became of it.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,9 @@ pub struct Call {
     pub path: String,
     /// Decoded, in the order they were sent.
     pub query: Vec<(String, String)>,
+    /// How its head declares the body: in chunks, or of so many bytes.
+    pub chunked: bool,
+    pub length: Option<String>,
     /// None until the answer came; a call that was cut off keeps none.
     pub status: Option<u16>,
     /// Bytes on the wire.
@@ -31,6 +34,8 @@ impl Call {
             method: head.word(0).to_owned(),
             path: decode(without_version(path)),
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            chunked: head.request_framing() == Framing::Chunked,
+            length: head.header("content-length").map(str::to_owned),
             ..Self::default()
         }
     }

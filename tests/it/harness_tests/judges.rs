@@ -4,14 +4,14 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
-use crate::harness::canary::in_secret_file;
+use crate::harness::canary::{holds, in_secret_file};
 use crate::harness::closed_list::CLOSED_LIST;
 use crate::harness::events::{check, parse, parse_all};
 use crate::harness::http;
 use crate::harness::prelude::*;
 
 #[test]
-fn the_closed_list_catches_forbidden_calls_and_lets_no_one_through() {
+fn d1_the_closed_list_catches_forbidden_calls_and_lets_no_one_through() {
     let engine = Engine::shared();
     let dir = engine.new_dir("p");
     let relay = Relay::unix(&dir.join("sock"), &engine.socket(), Some(CLOSED_LIST));
@@ -26,9 +26,12 @@ fn the_closed_list_catches_forbidden_calls_and_lets_no_one_through() {
         ("POST", "/v1.41/containers/create?name=x"),
         ("GET", "/containers/json"),
         ("POST", "/exec/1/start"),
+        ("PUT", "/containers/1/archive?path=/"),
+        ("POST", "/commit?container=1"),
+        ("POST", "/plugins/x/enable"),
         ("POST", "/volumes/create"),
         ("POST", "/images/create?fromImage=x"),
-        ("POST", "/images/prune"),
+        ("POST", "/containers/prune"),
         ("GET", "/swarm"),
         ("POST", "/build?remote=http://example.com/x.git"),
         ("DELETE", "/images/somebody-elses:1?noprune=1"),
@@ -39,6 +42,71 @@ fn the_closed_list_catches_forbidden_calls_and_lets_no_one_through() {
     }
     assert_eq!(relay.violations().len(), forbidden.len(), "{:#?}", relay.violations());
     assert!(relay.calls().iter().all(|call| !call.path.starts_with("/containers")), "a forbidden call was passed on");
+}
+
+#[test]
+fn d1_the_program_does_not_even_know_the_other_calls() {
+    let program = std::fs::read(Agent::program()).unwrap();
+    let knows = |text: &str| holds(&program, text.as_bytes());
+    assert!(
+        ["/images/", "/build/prune", "/session", "/distribution/"].into_iter().all(knows),
+        "its calls are not where they are looked for"
+    );
+    for other in [
+        "/containers/create",
+        "/containers/json",
+        "/containers/prune",
+        "/volumes/create",
+        "/networks/create",
+        "/swarm/init",
+        "/plugins/pull",
+        "/images/create",
+        "/images/load",
+    ] {
+        assert!(!knows(other), "{other}");
+    }
+}
+
+/// What a judged socket answers a build with this query and these headers: 403 where the judge stops it.
+fn judged(headers: &[(&str, &str)], query: &[(&str, &str)], body: &[u8]) -> u16 {
+    let engine = Engine::shared();
+    let socket = engine.new_dir("p").join("sock");
+    let relay = Relay::unix(&socket, &engine.socket(), Some(CLOSED_LIST));
+    relay.answer(1, "POST", "/build", 200, "");
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let answer = http::send(UnixStream::connect(&socket).unwrap(), "POST", &format!("/v1.41/build?{query}"), headers, body).unwrap();
+    assert_eq!(relay.violations().len(), usize::from(answer.head.status() == 403), "{:?}", relay.violations());
+    answer.head.status()
+}
+
+#[test]
+fn d2_a_build_that_asks_for_more_than_is_listed_is_caught() {
+    for (key, value) in [("memory", "1"), ("t", "a:1"), ("remote", "client-session"), ("labels", "{\"team\":\"a\"}")] {
+        assert_eq!(judged(&[], &[(key, value)], b""), 200, "{key}");
+    }
+    let outputs = r#"[{"Type":"local","Attrs":{"dest":"/"}}]"#;
+    for (key, value) in
+        [("securityopt", "seccomp=unconfined"), ("outputs", outputs), ("cpusetcpus", "0"), ("squash", "1"), ("volume", "/:/x")]
+    {
+        assert_eq!(judged(&[], &[("t", "a:1"), (key, value)], b""), 403, "{key}");
+    }
+}
+
+#[test]
+fn d7_a_body_whose_length_is_declared_is_caught() {
+    let chunked = ("transfer-encoding", "chunked");
+    assert_eq!(judged(&[chunked], &[], b"1\r\nx\r\n0\r\n\r\n"), 200);
+    assert_eq!(judged(&[("content-length", "0")], &[], b""), 200, "no body, and so it is said");
+    for headers in [&[("content-length", "1")][..], &[("content-length", "1048577")], &[chunked, ("content-length", "0")]] {
+        assert_eq!(judged(headers, &[], b""), 403, "{headers:?}");
+    }
+}
+
+#[test]
+fn d8_a_label_that_what_runs_containers_would_act_on_is_caught() {
+    for label in ["containerd.io/restart.status", "IO.containerd.x", "io.kubernetes.cri.container-type", "com.docker.compose.project"] {
+        assert_eq!(judged(&[], &[("labels", &json!({"team": "a", label: "running"}).to_string())], b""), 403, "{label}");
+    }
 }
 
 #[test]
