@@ -26,6 +26,15 @@
 //!  row 0  support                                  limits, back-off, redaction, patterns, secret directories, scratch, atomic files
 //! ```
 //!
+//! Below `engine` two things vary, and nothing above it decides them: how a stream of bytes to the daemon is made, and how a build is
+//! driven over it. What the daemon says of itself chooses the second (`engine.connected` has `transport`), never a version's name.
+//!
+//! ```text
+//!  engine::Engine ─► engine::docker ─┬─ connect: unix · tcp · tls      one stream for each call, bollard's small ones too
+//!                                    └─ build:   classic  the context whole, in the body of POST /build
+//!                                                session  POST /build?version=2, and its files through POST /session
+//! ```
+//!
 //! The one idea: **never extract, re-emit**. No source is ever written out as files; the daemon is handed entries that were
 //! checked one by one, so there is no file system for a hostile archive or repository to attack.
 

@@ -34,6 +34,8 @@ pub enum EngineError {
     Incompatible { endpoint: String, why: String },
     #[error("this pod may not open a build session with the engine ({status}): {message}")]
     SessionRefused { status: u16, message: String },
+    #[error("the engine takes no build session ({status}), and this agent has no other way to its BuildKit: {message}")]
+    NoSession { status: u16, message: String },
     #[error("the node's daemon asks for what this agent does not know: {0}")]
     Surprise(String),
     #[error("the engine cannot do this: {0}")]
@@ -108,7 +110,7 @@ impl Classified for EngineError {
             Self::NoSocket(_) | Self::Unreachable { .. } => Reason::EngineUnavailable,
             Self::NeverCame { cause, .. } => cause.reason(),
             Self::SocketPermission { .. } | Self::SessionRefused { .. } | Self::Untrusted { .. } => Reason::EnginePermission,
-            Self::Incompatible { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
+            Self::Incompatible { .. } | Self::NoSession { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
             Self::Silent { .. } | Self::Lost { .. } | Self::Broken { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
             Self::Refused { .. } | Self::BuildRejected(_) | Self::SecretMissing(_) => Reason::BuildRejected,
@@ -159,6 +161,7 @@ impl Classified for EngineError {
                 "give the node's daemon the registry's CA (/etc/docker/certs.d), or name a registry without TLS in its insecure-registries"
             }
             Self::SessionRefused { .. } => "let what stands before the engine's socket pass POST /session, or use builder: classic",
+            Self::NoSession { .. } => "builder: classic does without; what only BuildKit has needs an engine with POST /session",
             Self::SecretMissing(_) => "give it by the same id in build.secrets (--secret) or build.ssh (--ssh)",
             Self::NameMoved(_) => "two runs pushed the same tag at once from this node; run one of them again",
             Self::Context(error) => return error.hint(),

@@ -33,7 +33,8 @@ pub struct BuildSpec {
 /// Writes the whole context as one tar.
 pub type TarWriter = Box<dyn FnOnce(&mut dyn Write) -> Result<ContextSent, TreeError> + Send>;
 
-/// A context and how it travels. The way it travels is the choice of the builder.
+/// A context and how it travels, which is how a build is driven: the choice of the builder. An enum and no trait, since each way has
+/// a context of its own kind, and whoever makes it has to know which.
 pub enum Context {
     /// BuildKit asks for what it needs, file by file.
     Asked {
@@ -92,6 +93,9 @@ pub trait Engine: Send + Sync {
 
     /// That a build here does what this option says; known before anything is sent.
     fn honours(&self, option: BuildOption) -> Result<(), EngineError>;
+
+    /// That the classic builder here would, where the engine takes no session.
+    fn classic_honours(&self, option: BuildOption) -> Result<(), EngineError>;
 
     /// Builds under the spec's temporary name. Dropping the future stops the daemon's build.
     async fn build(&self, spec: &BuildSpec, context: Context) -> Built;

@@ -76,7 +76,7 @@ const TABLE: &[Row] = &[
     row(Reason::UploadTimeout, 26, "UploadTimeout", Error, true, "no upload came in time"),
     row(Reason::WorkspaceFull, 27, "WorkspaceFull", Error, true, "the pod's workspace is full"),
     row(Reason::EngineUnavailable, 30, "EngineUnavailable", Error, true, "the node's Docker daemon does not answer"),
-    row(Reason::EnginePermission, 31, "EnginePermission", Error, false, "this user may not open the engine's socket"),
+    row(Reason::EnginePermission, 31, "EnginePermission", Error, false, "the engine's socket or port is not open to this pod"),
     row(Reason::EngineIncompatible, 32, "EngineIncompatible", Error, false, "the engine's API is too old, too new or another's"),
     row(Reason::EngineLost, 33, "EngineLost", Error, true, "the daemon went away in the middle"),
     row(Reason::EngineDiskFull, 34, "EngineDiskFull", Error, true, "the node's disk is full; retry on another node"),

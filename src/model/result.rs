@@ -101,6 +101,8 @@ pub struct EngineInfo {
     pub api: String,
     /// `buildkit` or `classic`: the builder chosen for this run.
     pub builder: String,
+    /// How the engine comes by a build's files: it asks for them through a `session`, or has them sent whole (`classic`).
+    pub transport: String,
     /// `graph` (image ids are config digests) or `containerd` (image ids are manifest digests).
     pub store: String,
     pub os: String,
@@ -115,6 +117,14 @@ pub struct EngineInfo {
     /// What bounds RUN steps; only where the request wants bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+}
+
+impl EngineInfo {
+    /// That this builder does the work.
+    pub fn is_built_by(&mut self, builder: &str) {
+        builder.clone_into(&mut self.builder);
+        (if builder == "classic" { "classic" } else { "session" }).clone_into(&mut self.transport);
+    }
 }
 
 /// What bounds RUN steps, and what was wanted of it and does not.

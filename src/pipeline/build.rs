@@ -7,7 +7,7 @@ use super::run::Services;
 use super::told::{self, epoch, proxies};
 use super::vault::SettingsVault;
 use crate::config::Settings;
-use crate::config::settings::{BuildProxy, Verify};
+use crate::config::settings::{self, BuildProxy, Verify};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
@@ -16,10 +16,13 @@ use crate::event::{Event, Pairs};
 use crate::model::tree::SourceTree;
 use crate::model::{Classified, Reference};
 
+/// The builder that is told everything and asks for nothing.
+const CLASSIC: &str = "classic";
+
 /// Everything a build reads, checked as far as it can be before the daemon sees it.
 fn context(settings: &Settings, source: Arc<dyn SourceTree>, builder: &str) -> Result<ContextTree, ContextError> {
     let context = ContextTree::lay(source, &settings.build.dockerfile, settings.source.dockerfile.as_deref())?;
-    if builder != "classic" {
+    if builder != CLASSIC {
         frontend::check(context.dockerfile(), &arguments(&context, settings), settings.policy.frontends())?;
     }
     Ok(context)
@@ -63,26 +66,39 @@ pub async fn run<E: Engine>(
     temporary: &str,
     source: &Arc<dyn SourceTree>,
     services: &Services,
-) -> Result<Built, ContextError> {
-    let build = async |no_cache| {
-        let context = context(settings, Arc::clone(source), &engine.info().builder)?;
+) -> Result<(Built, &'static str), ContextError> {
+    let chosen = if engine.info().builder == CLASSIC { CLASSIC } else { "buildkit" };
+    let build = async |builder: &'static str, no_cache| {
+        let context = context(settings, Arc::clone(source), builder)?;
         let vault = SettingsVault { settings: Arc::clone(settings), redactor: Arc::clone(&services.redactor) };
-        once(engine, settings, temporary, context, Arc::new(vault), no_cache).await
+        let built = once(engine, settings, temporary, context, Arc::new(vault), builder, no_cache).await?;
+        Ok((built, builder))
     };
     let no_cache = settings.build.options.no_cache;
-    let first = build(no_cache).await?;
-    let Some(error) = first.outcome.as_ref().err() else { return Ok(first) };
+    let first = build(chosen, no_cache).await?;
+    let Some(error) = first.0.outcome.as_ref().err() else { return Ok(first) };
     let say = |message: String| services.events.emit(Event::Notice { message, hint: error.hint() });
     match retry::remedy(error, no_cache, settings.policy.prune) {
         None => Ok(first),
         Some(Remedy::WithoutCache) => {
             say(format!("{error}; the image is built once more, without the cache"));
-            build(true).await
+            build(chosen, true).await
         }
+        Some(Remedy::Classic) if settings.build.builder != settings::Builder::Auto => Ok(first),
+        Some(Remedy::Classic) => match asked(settings).into_iter().try_for_each(|option| engine.classic_honours(option)) {
+            Ok(()) => {
+                say(format!("{error}; the classic builder builds the image"));
+                build(CLASSIC, no_cache).await
+            }
+            Err(needs) => {
+                say(format!("the classic builder cannot take the place of BuildKit: {needs}"));
+                Ok(first)
+            }
+        },
         Some(Remedy::MakeRoom) => match engine.make_room().await {
             Ok(Some(bytes)) => {
                 say(format!("{error}; {bytes} bytes or more were freed of what no build uses, and the image is built once more"));
-                build(no_cache).await
+                build(chosen, no_cache).await
             }
             none => {
                 let why = none.err().map_or_else(|| "there is nothing that no build uses".to_owned(), |error| error.to_string());
@@ -100,6 +116,7 @@ async fn once<E: Engine>(
     temporary: &str,
     context: ContextTree,
     vault: Arc<dyn Vault>,
+    builder: &str,
     no_cache: bool,
 ) -> Result<Built, ContextError> {
     let wanted = &settings.build;
@@ -120,7 +137,7 @@ async fn once<E: Engine>(
         },
         base_hosts: base_hosts(&context, settings),
     };
-    let context = if engine.info().builder == "classic" {
+    let context = if builder == CLASSIC {
         let told = context.told()?;
         if engine.info().engine == "podman" {
             told.links_stay_inside()?;

@@ -74,6 +74,8 @@ pub enum Remedy {
     WithoutCache,
     /// To make room on the node's disk.
     MakeRoom,
+    /// To take the builder that needs no session.
+    Classic,
 }
 
 /// What a failed build is worth.
@@ -81,6 +83,7 @@ pub fn remedy(error: &EngineError, no_cache: bool, may_prune: bool) -> Option<Re
     match error {
         EngineError::CacheDamaged(_) if !no_cache => Some(Remedy::WithoutCache),
         EngineError::DiskFull(_) if may_prune => Some(Remedy::MakeRoom),
+        EngineError::NoSession { .. } => Some(Remedy::Classic),
         _ => None,
     }
 }

@@ -212,7 +212,10 @@ impl<'a> Site<'a> {
         let begun = Instant::now();
         let temporary = self.names.begin(&self.services.run, self.ends.saturating_duration_since(Instant::now()));
         let built = build::run(engine, &self.settings, &temporary, &source, self.services).await.map_err(|error| self.failure(&error))?;
-        let Built { outcome, steps, warnings } = built;
+        let (Built { outcome, steps, warnings }, builder) = built;
+        if let Some(engine) = &mut self.draft.engine {
+            engine.is_built_by(builder);
+        }
         self.draft.steps = steps;
         self.draft.warnings = warnings;
         let settled = engine::settle(engine, outcome, &temporary, self.settings.limits.engine_wait, &self.services.events).await;

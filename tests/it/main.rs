@@ -22,6 +22,7 @@ mod absence;
 mod archive_forms;
 mod archives;
 mod artifacts;
+mod choosing;
 mod contexts;
 mod crowd;
 mod daemon_tls;

@@ -48,6 +48,9 @@ pub struct Ping {
     /// The newest that the daemon speaks.
     theirs: Version,
     os: String,
+    /// Its own choice, where it has one (`features.buildkit` of its configuration).
+    builder: Option<Builder>,
+    experimental: bool,
 }
 
 /// Agrees on a version: the older of ours and the daemon's, or the one the operator set.
@@ -75,7 +78,16 @@ pub async fn negotiate(client: Client, wanted: Option<&str>) -> Result<(Client, 
     if api < OLDEST {
         return Err(incompatible(format!("API {api} is older than {OLDEST}, the oldest this agent can work with")));
     }
-    Ok((client.at_version(&api.to_string()), Ping { api, theirs, os: header("ostype") }))
+    // moby, api/server/router/system/system_routes.go: 2 is BuildKit, 1 is the builder before it; 20.10 says neither by itself.
+    let builder = match &*header("builder-version") {
+        "1" => Some(Builder::Classic),
+        "2" => Some(Builder::BuildKit),
+        _ => None,
+    };
+    Ok((
+        client.at_version(&api.to_string()),
+        Ping { api, theirs, os: header("ostype"), builder, experimental: header("docker-experimental") == "true" },
+    ))
 }
 
 /// Asks for version and storage, and chooses the builder.
@@ -91,18 +103,14 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
     }
     let containerd =
         info.driver_status.unwrap_or_default().iter().any(|row| row.iter().any(|cell| cell.starts_with("io.containerd.snapshotter")));
-    let mut capabilities = vec!["classic".to_owned()];
+    let mut capabilities = vec!["classic"];
     if !podman {
-        capabilities.insert(0, "buildkit".to_owned());
+        capabilities.splice(..0, ["buildkit", "session"]);
     }
-    let builder = match wish {
-        Some(Builder::BuildKit) if podman => {
-            return Err(EngineError::Unsupported("this engine has no BuildKit; use builder: classic".into()));
-        }
-        Some(wish) => wish,
-        None if podman => Builder::Classic,
-        None => Builder::BuildKit,
-    };
+    if ping.experimental {
+        capabilities.push("experimental");
+    }
+    let builder = choose(wish, podman, ping.builder)?;
     let driver = info.cgroup_driver.map_or_else(|| "none".to_owned(), |driver| driver.to_string());
     let groups = matches!(&*driver, "cgroupfs" | "systemd");
     let facts = Facts {
@@ -113,18 +121,50 @@ pub async fn ask(api: &bollard::Docker, client: &Client, ping: &Ping, wish: Opti
         cpus: groups && info.cpu_cfs_quota.unwrap_or_default(),
         groups,
     };
-    let info = EngineInfo {
+    let mut info = EngineInfo {
         engine: if podman { "podman".into() } else { "docker".into() },
         version: version.version.unwrap_or_default(),
         api: ping.api.to_string(),
-        builder: builder.name().to_owned(),
         store: if containerd { "containerd".into() } else { "graph".into() },
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
         cgroup_driver: driver,
         swap_limit: info.swap_limit.unwrap_or_default(),
-        capabilities,
-        limits: None,
+        capabilities: capabilities.into_iter().map(str::to_owned).collect(),
+        ..EngineInfo::default()
     };
+    info.is_built_by(builder.name());
     Ok((info, facts))
+}
+
+/// The request's wish comes before the daemon's own choice; without either it is BuildKit, as for Docker's own command today. That a
+/// daemon with another choice can still do with BuildKit is what `docker buildx` relies on.
+fn choose(wish: Option<Builder>, podman: bool, theirs: Option<Builder>) -> Result<Builder, EngineError> {
+    match wish.or(theirs) {
+        _ if podman && wish == Some(Builder::BuildKit) => {
+            Err(EngineError::Unsupported("this engine has no BuildKit; use builder: classic".into()))
+        }
+        _ if podman => Ok(Builder::Classic),
+        chosen => Ok(chosen.unwrap_or(Builder::BuildKit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_chooses_the_builder_and_then_the_daemon() {
+        use Builder::{BuildKit, Classic};
+        for (wish, theirs, want) in [
+            (None, None, BuildKit),
+            (None, Some(BuildKit), BuildKit),
+            (None, Some(Classic), Classic),
+            (Some(BuildKit), Some(Classic), BuildKit),
+            (Some(Classic), Some(BuildKit), Classic),
+        ] {
+            assert_eq!(choose(wish, false, theirs).unwrap(), want, "{wish:?} {theirs:?}");
+            assert!(choose(wish, true, theirs).map_or(wish == Some(BuildKit), |podman| podman == Classic));
+        }
+    }
 }

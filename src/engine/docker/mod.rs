@@ -1,4 +1,7 @@
 //! Docker's Engine API, by its published reference (docs.docker.com/reference/api/engine) and the daemon's own behaviour.
+//!
+//! Two things vary below the one interface. `connect` makes a stream of bytes to the daemon (unix, tcp, TLS), and whatever is called
+//! is called over it. `build` takes a context of one of two kinds: `classic` sends it whole, `buildkit` serves it through a session.
 
 mod buildkit;
 mod cancel;
@@ -103,6 +106,10 @@ impl<K: Keychain + 'static> Engine for Docker<K> {
 
     fn honours(&self, option: BuildOption) -> Result<(), EngineError> {
         options::check(option, self.facts)
+    }
+
+    fn classic_honours(&self, option: BuildOption) -> Result<(), EngineError> {
+        options::check(option, options::Facts { builder: Builder::Classic, ..self.facts })
     }
 
     async fn build(&self, spec: &BuildSpec, context: Context) -> Built {

@@ -154,6 +154,7 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
         return Err(match status {
             // Docker itself lets in everybody who may open its socket: this is somebody before it.
             401 | 403 | 405 => EngineError::SessionRefused { status, message },
+            404 | 410 | 501 => EngineError::NoSession { status, message },
             _ => diagnose::call(DOING, status, message),
         });
     }
