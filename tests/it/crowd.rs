@@ -2,6 +2,7 @@
 //!
 //! `PODWRIGHT_TEST_AGENTS` says how many; with 32, run it alone.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Instant;
 
@@ -75,10 +76,9 @@ fn d4_a_crowd_of_agents_builds_and_pushes_at_once_and_each_gets_its_own() {
     println!("{count} agents: {took:?} from the first build, the slowest run {slowest:?}, {} failed, {retries} retries", failed.len());
     assert!(failed.is_empty(), "{} of {count} failed\n{}", failed.len(), failed.join("\n\n"));
     members.iter().zip(&runs).for_each(|(member, run)| member.check(run));
-    let mut digests: Vec<&str> = runs.iter().map(Run::digest).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    assert_eq!(digests.len(), count, "two sources have one digest");
+    assert_eq!(runs.iter().map(Run::digest).collect::<BTreeSet<_>>().len(), count, "two sources have one digest");
+    let built = |run: &Run| run.calls.iter().find(|call| call.is("POST", "/build")).and_then(|call| call.parameter("t")).map(str::to_owned);
+    assert_eq!(runs.iter().filter_map(built).collect::<BTreeSet<_>>().len(), count, "two builds have one name");
     // By their ids: other tests are under way beside this one.
     let ids: Vec<String> = runs.iter().map(Run::id).collect();
     let left: Vec<String> = Engine::shared().tags().into_iter().filter(|tag| ids.iter().any(|id| tag.contains(id.as_str()))).collect();
