@@ -55,6 +55,10 @@ pub enum EngineError {
     /// had of that build in its cache is named there and not there, so that every later build of the same fails.
     #[error("the build cache of the node's daemon is damaged: {0}")]
     CacheDamaged(String),
+    /// A time of the daemon's own was up, such as the 20 s that BuildKit gives itself to write down what it built: nobody has told it
+    /// one. Seen of Docker 26.1 with the containerd store and 32 builds at once; the image was made, and comes from the cache.
+    #[error("the node's daemon is too busy, and ran out of its own time: {0}")]
+    Busy(String),
     #[error("the node's daemon rejected the build: {0}")]
     BuildRejected(String),
     #[error("the Dockerfile is not valid: {0}")]
@@ -112,7 +116,7 @@ impl Classified for EngineError {
             Self::SocketPermission { .. } | Self::SessionRefused { .. } | Self::Untrusted { .. } => Reason::EnginePermission,
             Self::Incompatible { .. } | Self::NoSession { .. } | Self::Surprise(_) => Reason::EngineIncompatible,
             Self::Unsupported(_) => Reason::Unsupported,
-            Self::Silent { .. } | Self::Lost { .. } | Self::Broken { .. } | Self::CacheDamaged(_) => Reason::EngineLost,
+            Self::Silent { .. } | Self::Lost { .. } | Self::Broken { .. } | Self::CacheDamaged(_) | Self::Busy(_) => Reason::EngineLost,
             Self::Refused { .. } | Self::BuildRejected(_) | Self::SecretMissing(_) => Reason::BuildRejected,
             Self::DiskFull(_) => Reason::EngineDiskFull,
             Self::DockerfileInvalid(_) => Reason::DockerfileInvalid,
@@ -152,6 +156,7 @@ impl Classified for EngineError {
                 "let it need less (fewer jobs at once), or give it more: build.limits.memory, or the pod's own limit where that is inherited"
             }
             Self::DiskFull(_) => "free space on the node (docker system df), let runs make room by --allow prune, or run on another node",
+            Self::Busy(_) => "let fewer builds run at once on this node, or give it a faster disk; another try may do",
             Self::CacheDamaged(_) => "clear the build cache of the node's daemon (docker builder prune)",
             Self::BaseImageDenied(_) => "check the image's name, and give credentials for its registry (push.secret, DOCKER_AUTH_CONFIG)",
             Self::BaseImageUnavailable(_) => "the daemon pulls with the node's network, proxy and certificates, not the pod's",

@@ -80,6 +80,10 @@ pub async fn run<E: Engine>(
     let say = |message: String| services.events.emit(Event::Notice { message, hint: error.hint() });
     match retry::remedy(error, no_cache, settings.policy.prune) {
         None => Ok(first),
+        Some(Remedy::Again) => {
+            say(format!("{error}; the image is built once more"));
+            build(chosen, no_cache).await
+        }
         Some(Remedy::WithoutCache) => {
             say(format!("{error}; the image is built once more, without the cache"));
             build(chosen, true).await

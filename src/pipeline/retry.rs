@@ -70,6 +70,8 @@ impl Transient for PushError {
 /// What may let a build that failed succeed the second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
+    /// To ask for it once more, as the engine has most of it by now.
+    Again,
     /// To take nothing from the engine's cache.
     WithoutCache,
     /// To make room on the node's disk.
@@ -81,6 +83,7 @@ pub enum Remedy {
 /// What a failed build is worth.
 pub fn remedy(error: &EngineError, no_cache: bool, may_prune: bool) -> Option<Remedy> {
     match error {
+        EngineError::Busy(_) => Some(Remedy::Again),
         EngineError::CacheDamaged(_) if !no_cache => Some(Remedy::WithoutCache),
         EngineError::DiskFull(_) if may_prune => Some(Remedy::MakeRoom),
         EngineError::NoSession { .. } => Some(Remedy::Classic),

@@ -2,8 +2,8 @@
 //!
 //! `PODWRIGHT_TEST_AGENTS` says how many; with 32, run it alone.
 
+use std::collections::BTreeSet;
 use std::thread;
-use std::time::Instant;
 
 use crate::directory::destination;
 use crate::harness::prelude::*;
@@ -47,7 +47,12 @@ impl Member {
         assert_eq!(engine.image_id(&self.reference), None, "a local name was left");
         let by_digest = format!("{}@{}", self.reference.trim_end_matches(":1"), run.digest());
         engine.docker_ok(&["pull", "-q", &by_digest]);
-        assert_eq!(engine.docker_ok(&["run", "--rm", &by_digest]), self.text.repeat(2));
+    }
+
+    /// The image that was pulled runs, and prints what this member alone has.
+    fn check_running(&self, run: &Run) {
+        let by_digest = format!("{}@{}", self.reference.trim_end_matches(":1"), run.digest());
+        assert_eq!(Engine::shared().docker_ok(&["run", "--rm", &by_digest]), self.text.repeat(2));
     }
 }
 
@@ -60,25 +65,28 @@ fn d4_a_crowd_of_agents_builds_and_pushes_at_once_and_each_gets_its_own() {
     let agents: Vec<Agent> = members.iter().map(Member::agent).collect();
     let gates: Vec<_> = agents.iter().map(|agent| agent.relay.hold("POST", "/build")).collect();
     let container = UnderWay::enter();
-    let (runs, took) = thread::scope(|scope| {
+    let runs: Vec<Run> = thread::scope(|scope| {
         let running: Vec<_> = agents.into_iter().map(|agent| scope.spawn(|| agent.start().finish())).collect();
         // None begins its build before all of them can.
         gates.iter().for_each(Gate::arrived);
-        let begun = Instant::now();
         gates.iter().for_each(Gate::open);
-        let runs: Vec<Run> = running.into_iter().map(|thread| thread.join().expect("a run went wrong")).collect();
-        (runs, begun.elapsed())
+        running.into_iter().map(|thread| thread.join().expect("a run went wrong")).collect()
     });
     let failed: Vec<String> = runs.iter().filter(|run| run.code != 0).map(Run::story).collect();
-    let retries: usize = runs.iter().map(|run| run.events_named("push.retry").len()).sum();
-    let slowest = runs.iter().map(|run| run.elapsed).max().unwrap_or_default();
-    println!("{count} agents: {took:?} from the first build, the slowest run {slowest:?}, {} failed, {retries} retries", failed.len());
+    let again = |method: &str, path: &str| runs.iter().map(|run| run.count(method, path)).sum::<usize>().saturating_sub(count);
+    println!(
+        "{count} agents: the slowest took {:?}, {} failed, {} builds and {} pushes were asked for again",
+        runs.iter().map(|run| run.elapsed).max().unwrap_or_default(),
+        failed.len(),
+        again("POST", "/build"),
+        again("POST", "/images/*/push")
+    );
     assert!(failed.is_empty(), "{} of {count} failed\n{}", failed.len(), failed.join("\n\n"));
     members.iter().zip(&runs).for_each(|(member, run)| member.check(run));
-    let mut digests: Vec<&str> = runs.iter().map(Run::digest).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    assert_eq!(digests.len(), count, "two sources have one digest");
+    members.iter().zip(&runs).take(builders.len()).for_each(|(member, run)| member.check_running(run));
+    assert_eq!(runs.iter().map(Run::digest).collect::<BTreeSet<_>>().len(), count, "two sources have one digest");
+    let built = |run: &Run| run.calls.iter().find(|call| call.is("POST", "/build")).and_then(|call| call.parameter("t")).map(str::to_owned);
+    assert_eq!(runs.iter().filter_map(built).collect::<BTreeSet<_>>().len(), count, "two builds have one name");
     // By their ids: other tests are under way beside this one.
     let ids: Vec<String> = runs.iter().map(Run::id).collect();
     let left: Vec<String> = Engine::shared().tags().into_iter().filter(|tag| ids.iter().any(|id| tag.contains(id.as_str()))).collect();

@@ -133,6 +133,26 @@ fn a_damaged_build_cache_is_not_the_end() {
     assert!(run.words().contains("docker builder prune"), "{}", run.words());
 }
 
+/// As BuildKit says it where a time of its own is up, which takes a node that many build on at once (tests/it/crowd.rs).
+const BUSY: &str = "{\"errorDetail\":{\"message\":\"context deadline exceeded\"},\"error\":\"context deadline exceeded\"}\n";
+
+#[test]
+fn a_daemon_that_ran_out_of_its_own_time_is_asked_once_more() {
+    promise!(3);
+    let context = Context::with("FROM BASE\nRUN true\n");
+    let run = |times| {
+        let agent = Agent::build().directory(context.path()).args(&["--no-push", "--builder", builder()]);
+        agent.relay.answer(times, "POST", "/build", 200, BUSY);
+        agent.run()
+    };
+    let once = run(1).ok();
+    assert_eq!(once.count("POST", "/build"), 2, "{}", once.story());
+    assert!(once.events_named("notice")[0].data["message"].as_str().unwrap().contains("once more"), "{}", once.story());
+    let always = run(usize::MAX).failed(33, "EngineLost", "build");
+    assert_eq!(always.count("POST", "/build"), 2, "{}", always.story());
+    assert!(always.words().contains("fewer builds"), "{}", always.words());
+}
+
 /// What the daemon's side may answer instead of doing it, and whose fault that is.
 const REFUSALS: [(&str, &str, u16, &str, i32, &str); 7] = [
     ("POST", "/build", 500, "the moon is in the wrong house", 33, "EngineLost"),

@@ -31,7 +31,7 @@ impl Pod {
 
     /// Builds in it with these arguments, and gives the image.
     fn build(&self, agent: Agent, reference: &str, builder: &str) -> (Run, Image) {
-        let agent = self.all().iter().fold(agent, |agent, canary| agent.canary(canary));
+        let agent = self.all().iter().fold(agent, Agent::canary);
         let file = docker_config(&Registry::shared().host(), "ada", &self.file.value);
         let agent = agent
             .secret_files(IDENTITY, &[("token", &self.token.value), ("ca.crt", "the cluster's")])

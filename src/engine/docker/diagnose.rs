@@ -154,6 +154,11 @@ pub fn build(message: &str, step: Option<&str>, code: Option<i64>) -> EngineErro
     if text.contains("failed to commit") && text.contains("snapshot") && text.contains("does not exist") {
         return EngineError::CacheDamaged(owned());
     }
+    // Of no step and nothing else: what is fetched or executed says so (llbsolver gives its history 20 s, and tells no more).
+    let bare = text.trim_start_matches("failed to solve: ").trim_start_matches("deadlineexceeded: ");
+    if step.is_none() && bare == "context deadline exceeded" {
+        return EngineError::Busy(owned());
+    }
     // BuildKit's word for a step that exceeded its control group's memory (buildkit, executor/runcexecutor/executor.go: `detectOOM`).
     if text.ends_with("did not complete successfully: cannot allocate memory") {
         return EngineError::OutOfMemory { message: owned(), code: Some(137), certain: true };
@@ -289,6 +294,8 @@ mod tests {
                 Reason::BaseImageUnavailable,
             ),
             ("write /x: no space left on device", Some("RUN dd"), Reason::EngineDiskFull),
+            ("context deadline exceeded", None, Reason::EngineLost),
+            ("context deadline exceeded", Some("[internal] load metadata for r:5/x"), Reason::BaseImageUnavailable),
             (
                 "building at STEP \"RUN echo no space left on device\": while running runtime: exit status 3",
                 Some("[2/2] RUN echo no space left on device"),

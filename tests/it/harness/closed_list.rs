@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &str)] = &[
 /// beside what the operator allowed, when the run is over.
 const OF_A_BUILD: &[&str] = &[
     "buildargs",
+    "buildid",
     "cachefrom",
     "cgroupparent",
     "cpuperiod",
