@@ -89,8 +89,10 @@ end_to_end() {
   # Of the way to a source, and of the forms that one has, no engine knows anything, and of what is scripted in its place neither:
   # those tests run beside the first one alone.
   local skips=()
-  [[ $engine == "${engines[0]}" ]] || skips=(--skip doors:: --skip daemon_tls:: --skip choosing:: --skip redirects:: --skip receive:: --skip ssh:: --skip upload::
-    --skip lfs --skip submodules:: --skip artifacts:: --skip archive_forms:: --skip misbehaviour:: --skip scale::)
+  [[ $engine == "${engines[0]}" ]] || skips=(--skip archive_forms:: --skip artifacts:: --skip choosing:: --skip daemon_tls:: --skip doors::
+    --skip git_source:: --skip harness_tests:: --skip lfs --skip misbehaviour:: --skip outputs:: --skip prepared:: --skip receive::
+    --skip redirects:: --skip requests:: --skip scale:: --skip secrets_and_stdin:: --skip ssh:: --skip submodules:: --skip upload::
+    --skip workspace::)
   # A hung daemon ends the run with a word, not CI without one. Some 8 minutes when all is well.
   # One takes its time, over an engine of its own.
   [[ $engine == "${engines[0]}" ]] || skips+=(--skip sessions::the_daemon_holds)

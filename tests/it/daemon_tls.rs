@@ -12,7 +12,9 @@ use crate::harness::tls::Tls;
 /// By the names of `DOCKER_CERT_PATH`.
 fn certificates(files: &[(&str, &str)]) -> std::path::PathBuf {
     let dir = Engine::shared().new_dir("c");
-    files.iter().for_each(|(name, text)| fs::write(dir.join(name), text).unwrap());
+    for (name, text) in files {
+        fs::write(dir.join(name), text).unwrap();
+    }
     dir
 }
 
