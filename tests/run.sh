@@ -91,11 +91,9 @@ end_to_end() {
   local skips=()
   [[ $engine == "${engines[0]}" ]] || skips=(--skip archive_forms:: --skip artifacts:: --skip choosing:: --skip daemon_tls:: --skip doors::
     --skip git_source:: --skip harness_tests:: --skip lfs --skip misbehaviour:: --skip outputs:: --skip prepared:: --skip receive::
-    --skip redirects:: --skip requests:: --skip scale:: --skip secrets_and_stdin:: --skip ssh:: --skip submodules:: --skip upload::
-    --skip workspace::)
+    --skip redirects:: --skip requests:: --skip scale:: --skip secrets_and_stdin:: --skip sessions::the_daemon_holds --skip ssh::
+    --skip submodules:: --skip upload:: --skip workspace::)
   # A hung daemon ends the run with a word, not CI without one. Some 8 minutes when all is well.
-  # One takes its time, over an engine of its own.
-  [[ $engine == "${engines[0]}" ]] || skips+=(--skip sessions::the_daemon_holds)
   tests "end to end on $engine" timeout --verbose --kill-after 10 40m \
     tests/env/engine exec "$dir" env PODWRIGHT_TEST_LEDGER="$scratch/ledger" "$it" ${only:+"$only"} "${skips[@]}"
   tests/env/engine down "$dir"
