@@ -20,7 +20,7 @@ use super::sweep;
 use super::tidy::{Names, PREFIX};
 use super::{build, engine, fetch, publish, registries, upload};
 use crate::config::Settings;
-use crate::engine::docker::Docker;
+use crate::engine::docker::{Docker, Endpoint};
 use crate::engine::{Built, Engine, EngineError};
 use crate::event::{Event, EventSink, ImageBuilt, RunStarted, millis};
 use crate::model::keychain::Keychain;
@@ -164,7 +164,9 @@ impl<'a> Site<'a> {
     /// What RUN steps are to be bounded by, of this engine.
     fn hold_limits(&self, engine: &Docker<DockerKeychain>) -> Result<Held, EngineError> {
         let build = &self.settings.build;
-        let own = if build.inherit.is_some() { cgroup::own() } else { Own::default() };
+        let mut own = if build.inherit.is_some() { cgroup::own() } else { Own::default() };
+        // A daemon across a network has another node's control groups.
+        own.path = own.path.filter(|_| matches!(self.settings.ambient.docker_host, Endpoint::Unix(_)));
         limits::hold(&build.options.limits, build.inherit, &own, cgroup::node_swaps(), engine.info(), |option| engine.honours(option))
     }
 
