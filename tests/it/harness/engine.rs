@@ -143,14 +143,23 @@ impl Engine {
 
     /// Every name an image has here.
     pub fn tags(&self) -> Vec<String> {
-        let mut answer = self.call("GET", "/images/json?all=1");
+        self.listed("/images/json?all=1")
+    }
+
+    /// The names that runs of the agent give: a list of all costs the containerd store a second.
+    pub fn own_tags(&self) -> Vec<String> {
+        self.listed("/images/json?filters=%7B%22reference%22%3A%5B%22podwright-tmp%2F*%22%5D%7D")
+    }
+
+    fn listed(&self, target: &str) -> Vec<String> {
+        let mut answer = self.call("GET", target);
         // The containerd store fails the whole list when an image goes away while it is made.
         for _ in 0..50 {
             if answer.head.status() == 200 {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
-            answer = self.call("GET", "/images/json?all=1");
+            answer = self.call("GET", target);
         }
         assert_eq!(answer.head.status(), 200, "{}", String::from_utf8_lossy(&answer.body));
         let images = answer.json();

@@ -260,7 +260,7 @@ impl Run {
         if own.is_empty() || !agent.engine.lives() {
             return;
         }
-        let tags = agent.engine.tags();
+        let tags = agent.engine.own_tags();
         let bare = |tag: &str| tag.trim_start_matches("docker.io/").to_owned();
         for name in own {
             let name = if name.contains(':') { name.clone() } else { format!("{name}:latest") };
