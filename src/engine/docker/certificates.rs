@@ -1,26 +1,20 @@
 //! What `DOCKER_CERT_PATH` holds, by the names that the Docker client looks for (docker/cli, cli/flags/options.go): `ca.pem`, which vouches
 //! for the daemon, and `cert.pem` with `key.pem`, by which the daemon knows this pod. They are read at each connection.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use secrecy::SecretString;
 
 use crate::engine::EngineError;
 use crate::net::{Identity, Trust};
-
-/// Bytes of one file.
-const MOST: u64 = 1 << 20;
+use crate::support::guard::Guard;
+use crate::support::secretdir::file;
 
 pub fn read(directory: &Path) -> Result<(Trust, Option<Identity>), EngineError> {
     let bad = |what: String| EngineError::Certificates { directory: directory.to_owned(), what };
-    let file = |name: &str| match contents(&directory.join(name)) {
-        Ok(bytes) if bytes.len() as u64 > MOST => Err(bad(format!("{name} is larger than {MOST} bytes"))),
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(bad(format!("{name} cannot be read by this pod: {error}"))),
-    };
+    // The operator's variable names the directory, not the request: it may lie anywhere.
+    let anywhere = Guard::new([]);
+    let file = |name: &str| file::read(&directory.join(name), &anywhere).map_err(|error| bad(format!("{name}: {error}")));
     let authority = file("ca.pem")?.ok_or_else(|| bad("there is no ca.pem, and without it nobody vouches for the daemon".into()))?;
     let identity = match (file("cert.pem")?, file("key.pem")?) {
         (Some(chain), Some(key)) => {
@@ -34,8 +28,17 @@ pub fn read(directory: &Path) -> Result<(Trust, Option<Identity>), EngineError> 
     Ok((Trust { extra: vec![authority] }, identity))
 }
 
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_place_of_a_certificate_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        mknodat(CWD, directory.path().join("ca.pem"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let error = read(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("ca.pem") && error.contains("not a regular file"), "{error}");
+    }
 }
