@@ -18,7 +18,7 @@ pub fn hold(
     written: &StepLimits,
     inherit: Option<Inherit>,
     own: &Own,
-    swaps: bool,
+    swaps: impl FnOnce() -> bool,
     engine: &EngineInfo,
     honours: impl Fn(BuildOption) -> Result<(), EngineError>,
 ) -> Result<Held, EngineError> {
@@ -46,7 +46,7 @@ pub fn hold(
             }
         }
     }
-    if asked.memory_and_swap.is_some() && swaps && !engine.swap_limit {
+    if asked.memory_and_swap.is_some() && !engine.swap_limit && swaps() {
         leave("swap", "the node has swap, and its kernel does not bound it".to_owned());
     }
     if let (Some(Inherit::Strictly), Some(first)) = (inherit, not_enforced.first()) {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_written_goes_before_what_is_inherited() {
         let written = StepLimits { memory: Some(64 << 20), memory_and_swap: Some(64 << 20), ..StepLimits::default() };
-        let held = hold(&written, Some(Inherit::Strictly), &pod("/docker/1f"), true, &engine("cgroupfs"), |_| Ok(())).unwrap();
+        let held = hold(&written, Some(Inherit::Strictly), &pod("/docker/1f"), || true, &engine("cgroupfs"), |_| Ok(())).unwrap();
         let want = StepLimits { cpu: Some(QUOTA), parent: Some("/docker/1f".into()), ..written };
         assert_eq!(held.asked, want);
         assert!(held.told.unwrap().not_enforced.is_empty());
@@ -160,22 +160,22 @@ mod tests {
     #[test]
     fn d5_what_is_not_enforced_is_told_or_refused_and_never_dropped() {
         let own = pod("/docker/1f");
-        let held = hold(&StepLimits::default(), Some(Inherit::AsFarAsItGoes), &own, true, &engine("cgroupfs"), none).unwrap();
+        let held = hold(&StepLimits::default(), Some(Inherit::AsFarAsItGoes), &own, || true, &engine("cgroupfs"), none).unwrap();
         assert_eq!(held.asked, StepLimits::default());
         let left: Vec<String> = held.told.unwrap().not_enforced.into_iter().map(|left| left.limit).collect();
         assert_eq!(left, ["memory", "cpus", "cgroup_parent"]);
-        let strict = hold(&StepLimits::default(), Some(Inherit::Strictly), &own, true, &engine("cgroupfs"), none).unwrap_err();
+        let strict = hold(&StepLimits::default(), Some(Inherit::Strictly), &own, || true, &engine("cgroupfs"), none).unwrap_err();
         assert!(strict.to_string().contains("memory is not enforced"), "{strict}");
         // A kernel that cannot bound swap matters where there is some.
         let lame = EngineInfo { swap_limit: false, ..engine("cgroupfs") };
-        let left = |swaps| hold(&StepLimits::default(), Some(Inherit::AsFarAsItGoes), &own, swaps, &lame, |_| Ok(())).unwrap();
+        let left = |swaps| hold(&StepLimits::default(), Some(Inherit::AsFarAsItGoes), &own, || swaps, &lame, |_| Ok(())).unwrap();
         assert_eq!(left(true).told.unwrap().not_enforced.len(), 1);
         assert!(left(false).told.unwrap().not_enforced.is_empty());
     }
 
     #[test]
     fn nobody_is_told_of_what_nobody_wanted() {
-        let held = hold(&StepLimits::default(), None, &pod("/docker/1f"), true, &engine("cgroupfs"), |_| Ok(())).unwrap();
+        let held = hold(&StepLimits::default(), None, &pod("/docker/1f"), || true, &engine("cgroupfs"), |_| Ok(())).unwrap();
         assert!(held.asked == StepLimits::default() && held.told.is_none());
     }
 }

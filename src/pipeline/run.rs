@@ -167,7 +167,7 @@ impl<'a> Site<'a> {
         let mut own = if build.inherit.is_some() { cgroup::own() } else { Own::default() };
         // A daemon across a network has another node's control groups.
         own.path = own.path.filter(|_| matches!(self.settings.ambient.docker_host, Endpoint::Unix(_)));
-        limits::hold(&build.options.limits, build.inherit, &own, cgroup::node_swaps(), engine.info(), |option| engine.honours(option))
+        limits::hold(&build.options.limits, build.inherit, &own, cgroup::node_swaps, engine.info(), |option| engine.honours(option))
     }
 
     fn claim_workspace(&mut self) -> Result<(), Failure> {

@@ -13,7 +13,8 @@ use crate::engine::BuildOptions;
 use crate::event::{ContextSent, Event};
 use crate::model::Reason;
 
-struct Nothing;
+/// Hears no event and has no credential.
+pub(super) struct Nothing;
 
 impl EventSink for Nothing {
     fn emit(&self, _: Event) {}

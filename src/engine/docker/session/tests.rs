@@ -26,33 +26,15 @@ use super::serve::{LARGE, LARGE_READERS, SMALL_READERS};
 use super::wire::{Packet, PacketType};
 use super::*;
 use crate::engine::docker::connect::Endpoint;
-use crate::model::keychain::Credential;
+use crate::engine::docker::tests::Nothing;
+use crate::model::TreePath;
 use crate::model::memory::MemoryTree;
 use crate::model::tree::{BodyKey, Entry, Kind, Revision, Time, Visited};
-use crate::model::{Reference, TreePath};
 use crate::net::SshAgent;
 
 /// What an HTTP/2 client says first (RFC 9113, 3.4), with empty settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Nothing;
-
-impl Keychain for Nothing {
-    type Error = EngineError;
-
-    fn resolve(&self, _: &Reference) -> Result<Option<Credential>, EngineError> {
-        Ok(None)
-    }
-
-    fn for_host(&self, _: &str) -> Result<Option<Credential>, EngineError> {
-        Ok(None)
-    }
-
-    fn hosts(&self) -> Result<Vec<String>, EngineError> {
-        Ok(Vec::new())
-    }
-}
 
 impl Vault for Nothing {
     fn secret(&self, _: &str) -> Result<Option<SecretSlice<u8>>, EngineError> {
