@@ -7,7 +7,7 @@ use super::run::Services;
 use super::told::{self, epoch, proxies};
 use super::vault::SettingsVault;
 use crate::config::Settings;
-use crate::config::settings::{self, BuildProxy, Verify};
+use crate::config::settings::{BuildProxy, Verify};
 use crate::context::ContextError;
 use crate::context::dockerfile::{bases, frontend};
 use crate::context::tree::ContextTree;
@@ -78,7 +78,7 @@ pub async fn run<E: Engine>(
     let first = build(chosen, no_cache).await?;
     let Some(error) = first.0.outcome.as_ref().err() else { return Ok(first) };
     let say = |message: String| services.events.emit(Event::Notice { message, hint: error.hint() });
-    match retry::remedy(error, no_cache, settings.policy.prune) {
+    match retry::remedy(error, settings) {
         None => Ok(first),
         Some(Remedy::Again) => {
             say(format!("{error}; the image is built once more"));
@@ -88,7 +88,6 @@ pub async fn run<E: Engine>(
             say(format!("{error}; the image is built once more, without the cache"));
             build(chosen, true).await
         }
-        Some(Remedy::Classic) if settings.build.builder != settings::Builder::Auto => Ok(first),
         Some(Remedy::Classic) => match asked(settings).into_iter().try_for_each(|option| engine.classic_honours(option)) {
             Ok(()) => {
                 say(format!("{error}; the classic builder builds the image"));

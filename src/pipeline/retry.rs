@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 use super::fetch::FetchError;
 use super::push::PushError;
+use crate::config::Settings;
+use crate::config::settings::Builder;
 use crate::engine::EngineError;
 use crate::model::{Classified, Reason};
 use crate::support::backoff::{Backoff, random};
@@ -80,13 +82,13 @@ pub enum Remedy {
     Classic,
 }
 
-/// What a failed build is worth.
-pub fn remedy(error: &EngineError, no_cache: bool, may_prune: bool) -> Option<Remedy> {
+/// What a failed build is worth, as far as the request leaves it open and the operator allows it.
+pub fn remedy(error: &EngineError, settings: &Settings) -> Option<Remedy> {
     match error {
         EngineError::Busy(_) => Some(Remedy::Again),
-        EngineError::CacheDamaged(_) if !no_cache => Some(Remedy::WithoutCache),
-        EngineError::DiskFull(_) if may_prune => Some(Remedy::MakeRoom),
-        EngineError::NoSession { .. } => Some(Remedy::Classic),
+        EngineError::CacheDamaged(_) if !settings.build.options.no_cache => Some(Remedy::WithoutCache),
+        EngineError::DiskFull(_) if settings.policy.prune => Some(Remedy::MakeRoom),
+        EngineError::NoSession { .. } if settings.build.builder == Builder::Auto => Some(Remedy::Classic),
         _ => None,
     }
 }
