@@ -116,9 +116,10 @@ fn judge_removal(call: &Call, before: &[Call]) -> Result<(), String> {
     }
 }
 
-/// Whether this is of a run whose time is over: its name says until when that is.
-pub fn is_over(path: &str) -> bool {
-    let until = path.strip_prefix("/images/").and_then(|name| name.strip_prefix(OWN)).and_then(|name| name.split_once('-'));
+/// Whether this name, or the path of a call about it, is of a run whose time is over: the name says until when that is.
+pub fn is_over(name: &str) -> bool {
+    let name = name.strip_prefix("/images/").unwrap_or(name);
+    let until = name.strip_prefix(OWN).and_then(|name| name.split_once('-'));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     until.and_then(|(until, _)| until.parse::<u64>().ok()).is_some_and(|until| until < now)
 }
