@@ -57,25 +57,25 @@ async fn run<K: Keychain + 'static>(
     let mut cancelling = Cancelling::unless_it_ends(client, session.id());
     let request = client.request(Method::POST, &format!("/build?{query}"));
     let answer = client.send(DOING, request.body(no_body())).await?;
-    if !answer.response.status().is_success() {
-        let (status, message) = client::refusal(DOING, answer.response).await;
+    if !answer.status().is_success() {
+        let (status, message) = client::refusal(DOING, answer).await;
         cancelling.ended();
         return Err(session.failure().unwrap_or_else(|| diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
-    let end = client::messages(client, DOING, answer.response, |message| match message {
-        Message::Trace(trace) => {
-            record(book, *trace);
-            Ok(())
+    let end = client::messages(client, DOING, answer, |messages| {
+        for message in messages {
+            match message {
+                Message::Trace(trace) => record(book, *trace),
+                Message::Image(id) => image = Some(id),
+                Message::Fault { code, message } => {
+                    return Err(session.explains(&message).unwrap_or_else(|| diagnose::build(&message, book.failed_name(), code)));
+                }
+                _ => {}
+            }
         }
-        Message::Image(id) => {
-            image = Some(id);
-            Ok(())
-        }
-        Message::Fault { code, message } => {
-            Err(session.explains(&message).unwrap_or_else(|| diagnose::build(&message, book.failed_name(), code)))
-        }
-        _ => Ok(()),
+        book.pause();
+        Ok(())
     })
     .await;
     if !end.as_ref().is_err_and(EngineError::is_loss) {

@@ -64,8 +64,8 @@ async fn run<K: Keychain>(
     // What we could not read comes before what the daemon says of a body that broke off.
     let prefer = |error: EngineError| upload.failure().map_or(error, EngineError::Context);
     let answer = client.send(DOING, request.body(upload.body())).await.map_err(prefer)?;
-    if !answer.response.status().is_success() {
-        let (status, message) = client::refusal(DOING, answer.response).await;
+    if !answer.status().is_success() {
+        let (status, message) = client::refusal(DOING, answer).await;
         // Podman 4 tells its log alone what it could not do with a context.
         if story.dialect == Dialect::Podman && status >= 500 && message == client::WORDLESS {
             let why = "it could not unpack the context, and does not say why: a full disk looks like this, and its own log has the reason";
@@ -74,23 +74,23 @@ async fn run<K: Keychain>(
         return Err(prefer(diagnose::build_call(DOING, status, &message)));
     }
     let mut image = None;
-    let end = client::messages(client, DOING, answer.response, |message| match message {
-        Message::Text(text) => {
-            story.text(&text);
-            Ok(())
-        }
-        Message::Image(id) => {
-            image = Some(id);
-            Ok(())
-        }
-        Message::Fault { code, message } => {
-            let error = diagnose::build(&message, story.step(), code);
-            if let EngineError::StepFailed { code, .. } = &error {
-                story.code = *code;
+    let end = client::messages(client, DOING, answer, |messages| {
+        for message in messages {
+            match message {
+                Message::Text(text) => story.text(&text),
+                Message::Image(id) => image = Some(id),
+                Message::Fault { code, message } => {
+                    let error = diagnose::build(&message, story.step(), code);
+                    if let EngineError::StepFailed { code, .. } = &error {
+                        story.code = *code;
+                    }
+                    return Err(error);
+                }
+                _ => {}
             }
-            Err(error)
         }
-        _ => Ok(()),
+        story.pause();
+        Ok(())
     })
     .await;
     end.map_err(prefer)?;

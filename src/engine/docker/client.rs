@@ -3,21 +3,25 @@
 //! bollard 0.21 encodes credentials in the wrong base64 alphabet, drops the push's evidence and a step's exit code, and times
 //! whole uploads; its small calls serve, over the same socket.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
 use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Endpoint;
 use super::diagnose;
@@ -38,6 +42,9 @@ const MISSES: u32 = 3;
 /// What bollard asks for; whoever called it knows better.
 const CARRIED: &str = "answer";
 
+/// Bytes of an answer whose messages are visited together, about.
+const TOGETHER: usize = 64 << 10;
+
 /// An error body is read this far.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -56,10 +63,45 @@ pub struct Client {
     prefix: String,
 }
 
-/// An answer, and the connection that carries it: dropping both stops what the daemon does for us.
-pub struct Answer {
-    pub response: Response<Incoming>,
-    connection: AbortOnDropHandle<()>,
+/// An answer. Dropping it closes its connection, which stops what the daemon does for us.
+pub type Answer = Response<Carried>;
+
+/// An answer's body together with the connection that carries it, which goes on as the body is read: two tasks would hand over each
+/// line of a build's output by a system call.
+pub struct Carried {
+    body: Incoming,
+    connection: Connection,
+}
+
+type Connection = Fuse<BoxFuture<'static, ()>>;
+
+impl hyper::body::Body for Carried {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // How it ends is told by the body.
+        let _ = self.connection.poll_unpin(cx);
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Lets the connection go on for as long as this takes.
+async fn along<T>(connection: &mut Connection, doing: impl Future<Output = T>) -> T {
+    let mut doing = std::pin::pin!(doing);
+    std::future::poll_fn(|cx| {
+        let _ = connection.poll_unpin(cx);
+        doing.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl Client {
@@ -88,7 +130,8 @@ impl Client {
 
     /// Sends it on a connection of its own and waits for the head of the answer, as long as the daemon lives.
     pub async fn send(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
-        self.while_it_lives(doing, self.exchange(doing, request)).await?
+        let (response, connection) = self.while_it_lives(doing, self.exchange(doing, request)).await??;
+        Ok(response.map(|body| Carried { body, connection }))
     }
 
     /// Waits for what may take an hour; in a silence the daemon itself is asked, on another connection, whether it still lives.
@@ -97,7 +140,11 @@ impl Client {
         done.ok_or(EngineError::Silent { doing, seconds: u64::from(MISSES) * (SILENCE + PING).as_secs() })
     }
 
-    async fn exchange<B>(&self, doing: &'static str, request: http::Result<Request<B>>) -> Result<Answer, EngineError>
+    async fn exchange<B>(
+        &self,
+        doing: &'static str,
+        request: http::Result<Request<B>>,
+    ) -> Result<(Response<Incoming>, Connection), EngineError>
     where
         B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
@@ -105,11 +152,9 @@ impl Client {
         let stream = self.endpoint.connect().await?;
         let lost = |error: hyper::Error| EngineError::Lost { doing, why: chain(&error) };
         let (mut sender, connection) = http1::handshake(TokioIo::new(Hearing(stream))).await.map_err(lost)?;
-        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-            let _ = connection.with_upgrades().await;
-        }));
-        let response = sender.send_request(request).await.map_err(lost)?;
-        Ok(Answer { response, connection })
+        let mut connection = connection.with_upgrades().map(drop).boxed().fuse();
+        let response = along(&mut connection, sender.send_request(request)).await.map_err(lost)?;
+        Ok((response, connection))
     }
 
     /// Sends a small call and reads its whole answer, both within `patience`.
@@ -120,9 +165,9 @@ impl Client {
         request: http::Result<Request<Body>>,
     ) -> Result<(http::response::Parts, Bytes), EngineError> {
         let whole = async {
-            let answer = self.exchange(doing, request).await?;
-            let (head, body) = answer.response.into_parts();
-            let bytes = read(doing, body, 8 << 20).await?;
+            let (response, mut connection) = self.exchange(doing, request).await?;
+            let (head, body) = response.into_parts();
+            let bytes = along(&mut connection, read(doing, body, 8 << 20)).await?;
             Ok((head, bytes))
         };
         tokio::time::timeout(patience, whole).await.unwrap_or(Err(EngineError::Silent { doing, seconds: patience.as_secs() }))
@@ -155,22 +200,26 @@ impl Client {
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != http::header::HOST) {
             plain = plain.header(name, value);
         }
-        let Answer { response, connection } = self.exchange(CARRIED, plain.body(body)).await?;
+        let (response, connection) = self.exchange(CARRIED, plain.body(body)).await?;
         // It ends with its answer.
-        connection.detach();
+        tokio::spawn(connection);
         Ok(response)
     }
 }
 
-async fn read(doing: &'static str, body: Incoming, limit: usize) -> Result<Bytes, EngineError> {
+async fn read(
+    doing: &'static str,
+    body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
+    limit: usize,
+) -> Result<Bytes, EngineError> {
     let collected = Limited::new(body, limit).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|why| EngineError::Lost { doing, why: why.to_string() })
 }
 
 /// What the daemon said instead of doing it: its JSON `message`, or the text as it is.
-pub async fn refusal(doing: &'static str, response: Response<Incoming>) -> (u16, String) {
-    let status = response.status().as_u16();
-    let bytes = read(doing, response.into_body(), ERROR_BYTES).await.unwrap_or_default();
+pub async fn refusal(doing: &'static str, answer: Answer) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let bytes = read(doing, answer.into_body(), ERROR_BYTES).await.unwrap_or_default();
     (status, message(&bytes))
 }
 
@@ -187,24 +236,53 @@ async fn while_alive<T>(waiting: impl Future<Output = T>, mut lives: impl AsyncF
     None
 }
 
-/// Reads a 200's stream of messages to its end. The visitor's error ends it; dropping it stops what the daemon does.
+/// The connection that an answer's 101 leaves to us.
+pub async fn upgraded(doing: &'static str, answer: Answer) -> Result<Upgraded, EngineError> {
+    let (head, Carried { body, mut connection }) = answer.into_parts();
+    let upgrade = hyper::upgrade::on(Response::from_parts(head, body));
+    along(&mut connection, upgrade).await.map_err(|error| EngineError::Lost { doing, why: chain(&error) })
+}
+
+/// Reads a 200's stream of messages to its end; the visitor is given those that are there together. Its error ends it; dropping it
+/// stops what the daemon does.
 pub async fn messages(
     client: &Client,
     doing: &'static str,
-    response: Response<Incoming>,
-    mut visit: impl FnMut(Message) -> Result<(), EngineError>,
+    answer: Answer,
+    mut visit: impl FnMut(Vec<Message>) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let garbled = |bad: Garbled| EngineError::Lost { doing, why: bad.to_string() };
-    let mut body = response.into_body();
+    let mut body = answer.into_body();
     let mut decoder = Decoder::default();
-    loop {
-        let Some(frame) = client.while_it_lives(doing, body.frame()).await? else { break };
-        let frame = frame.map_err(|error| EngineError::Lost { doing, why: chain(&error) })?;
-        for message in decoder.push(frame.data_ref().map_or(&[][..], |data| data)).map_err(garbled)? {
-            visit(message)?;
-        }
+    let mut open = true;
+    while open {
+        let mut frame = client.while_it_lives(doing, body.frame()).await?;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let read = loop {
+            let taken = match frame {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    bytes += data.len();
+                    decoder.push(&data, &mut messages).map_err(garbled)
+                }
+                Some(Err(error)) => Err(EngineError::Lost { doing, why: chain(&error) }),
+                None => {
+                    open = false;
+                    decoder.finish(&mut messages).map_err(garbled)
+                }
+            };
+            if taken.is_err() || !open || bytes >= TOGETHER {
+                break taken;
+            }
+            match body.frame().now_or_never() {
+                Some(next) => frame = next,
+                None => break Ok(()),
+            }
+        };
+        visit(messages)?;
+        read?;
     }
-    decoder.finish().map_err(garbled)?.into_iter().try_for_each(visit)
+    Ok(())
 }
 
 /// What stands for the message of a refusal that has none.

@@ -81,27 +81,26 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Every message that is complete with these bytes.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Message>, Garbled> {
+    /// Adds every message that is complete with these bytes.
+    pub fn push(&mut self, bytes: &[u8], messages: &mut Vec<Message>) -> Result<(), Garbled> {
         self.buffer.extend_from_slice(bytes);
-        let mut messages = Vec::new();
+        let mut begin = 0;
         while let Some(length) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
-            let line = self.buffer.split_to(self.searched + length);
-            self.buffer.advance(1);
-            self.searched = 0;
-            decode(&line, &mut messages)?;
+            let end = self.searched + length;
+            decode(&self.buffer[begin..end], messages)?;
+            begin = end + 1;
+            self.searched = begin;
         }
+        self.buffer.advance(begin);
         self.searched = self.buffer.len();
-        if self.searched > DAEMON_LINE_BYTES { Err(Garbled::TooLong) } else { Ok(messages) }
+        if self.searched > DAEMON_LINE_BYTES { Err(Garbled::TooLong) } else { Ok(()) }
     }
 
-    /// What a stream that ended without a last line end still holds.
-    pub fn finish(&mut self) -> Result<Vec<Message>, Garbled> {
-        let mut messages = Vec::new();
+    /// Adds what a stream that ended without a last line end still holds.
+    pub fn finish(&mut self, messages: &mut Vec<Message>) -> Result<(), Garbled> {
         let rest = std::mem::take(&mut self.buffer);
         self.searched = 0;
-        decode(&rest, &mut messages)?;
-        Ok(messages)
+        decode(&rest, messages)
     }
 }
 
@@ -179,8 +178,9 @@ mod tests {
 
     fn decode_in(size: usize) -> Vec<Message> {
         let mut decoder = Decoder::default();
-        let mut messages: Vec<Message> = STREAM.as_bytes().chunks(size).flat_map(|chunk| decoder.push(chunk).unwrap()).collect();
-        messages.extend(decoder.finish().unwrap());
+        let mut messages = Vec::new();
+        STREAM.as_bytes().chunks(size).for_each(|chunk| decoder.push(chunk, &mut messages).unwrap());
+        decoder.finish(&mut messages).unwrap();
         messages
     }
 
@@ -203,18 +203,24 @@ mod tests {
             r#"{"aux":{"Tag":"1","Digest":"","Size":1}}"#,
             r#"{"status":"1: digest: sha256:12 size: 740"}"#,
         ] {
-            let messages = Decoder::default().push(format!("{line}\n").as_bytes()).unwrap();
+            let mut messages = Vec::new();
+            Decoder::default().push(format!("{line}\n").as_bytes(), &mut messages).unwrap();
             assert!(!messages.iter().any(|m| matches!(m, Message::Image(_) | Message::Pushed { .. })), "{line}: {messages:?}");
         }
     }
 
     #[test]
     fn what_no_daemon_says_is_garbled() {
-        assert!(matches!(Decoder::default().push(b"<html>\n"), Err(Garbled::NotJson(_))));
+        let garbled = |bytes: &[u8]| {
+            let mut messages = Vec::new();
+            let read = Decoder::default().push(bytes, &mut messages);
+            (read.unwrap_err(), messages.len())
+        };
+        assert!(matches!(garbled(b"{\"stream\":\"heard\"}\n<html>\n"), (Garbled::NotJson(_), 1)));
+        assert!(matches!(garbled(b"{\"id\":\"moby.buildkit.trace\",\"aux\":\"%%\"}\n"), (Garbled::Trace, 0)));
+        assert!(matches!(garbled(&vec![b'a'; DAEMON_LINE_BYTES + 1]), (Garbled::TooLong, 0)));
         let mut decoder = Decoder::default();
-        decoder.push(b"{\"stream\":\"cut").unwrap();
-        assert!(decoder.finish().is_err());
-        assert!(matches!(Decoder::default().push(b"{\"id\":\"moby.buildkit.trace\",\"aux\":\"%%\"}\n"), Err(Garbled::Trace)));
-        assert!(matches!(Decoder::default().push(&vec![b'a'; DAEMON_LINE_BYTES + 1]), Err(Garbled::TooLong)));
+        decoder.push(b"{\"stream\":\"cut", &mut Vec::new()).unwrap();
+        assert!(decoder.finish(&mut Vec::new()).is_err());
     }
 }

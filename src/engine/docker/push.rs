@@ -37,26 +37,25 @@ pub async fn push(
     let path = format!("/images/{}/push?{query}", reference.name());
     let request = client.request(Method::POST, &path).header("X-Registry-Auth", auth(reference, credential)).body(no_body());
     let answer = client.send(DOING, request).await?;
-    if !answer.response.status().is_success() {
-        let (status, message) = client::refusal(DOING, answer.response).await;
+    if !answer.status().is_success() {
+        let (status, message) = client::refusal(DOING, answer).await;
         return Err(diagnose::push_call(DOING, status, &message));
     }
     let mut evidence = None;
     let name = reference.to_string();
-    client::messages(client, DOING, answer.response, |message| match message {
-        Message::Status { id, text, current, total } => {
-            if !id.is_empty() {
-                events.emit(Event::PushProgress(PushProgress { r#ref: name.clone(), layer: id, status: text, bytes: current, total }));
+    client::messages(client, DOING, answer, |messages| {
+        for message in messages {
+            match message {
+                Message::Status { id, text, current, total } if !id.is_empty() => {
+                    events.emit(Event::PushProgress(PushProgress { r#ref: name.clone(), layer: id, status: text, bytes: current, total }));
+                }
+                Message::Pushed { tag, pushed } if tag == reference.tag() => evidence = Some(pushed),
+                Message::Downgraded(detail) => return Err(EngineError::Downgraded(detail)),
+                Message::Fault { message, .. } => return Err(diagnose::push(&message)),
+                _ => {}
             }
-            Ok(())
         }
-        Message::Pushed { tag, pushed } if tag == reference.tag() => {
-            evidence = Some(pushed);
-            Ok(())
-        }
-        Message::Downgraded(detail) => Err(EngineError::Downgraded(detail)),
-        Message::Fault { message, .. } => Err(diagnose::push(&message)),
-        _ => Ok(()),
+        Ok(())
     })
     .await?;
     evidence.ok_or_else(|| EngineError::Lost { doing: DOING, why: "its answer ended without a digest".into() })

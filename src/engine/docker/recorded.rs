@@ -17,15 +17,10 @@ const STREAMS: [(&str, &[u8]); 6] = [
 fn decode(pieces: &[&[u8]]) -> (Vec<Message>, bool) {
     let (mut decoder, mut messages) = (Decoder::default(), Vec::new());
     for piece in pieces {
-        messages.extend(decoder.push(piece).unwrap());
+        decoder.push(piece, &mut messages).unwrap();
     }
-    match decoder.finish() {
-        Ok(rest) => {
-            messages.extend(rest);
-            (messages, true)
-        }
-        Err(_) => (messages, false),
-    }
+    let ended = decoder.finish(&mut messages).is_ok();
+    (messages, ended)
 }
 
 fn is_evidence(message: &Message) -> bool {

@@ -34,7 +34,7 @@ impl StepBook {
             None if step.completed.is_some() => self.logs.forget(&step.id),
             _ => {}
         }
-        self.events.emit(Event::BuildStep(step.clone()));
+        self.say(Event::BuildStep(step.clone()));
         self.steps.insert(step.id.clone(), step);
     }
 
@@ -51,13 +51,26 @@ impl StepBook {
         }
     }
 
-    pub fn progress(&self, progress: StepProgress) {
-        self.events.emit(Event::BuildProgress(progress));
+    /// Nothing more is at hand: what waits for more of a step's output waits no longer.
+    pub fn pause(&mut self) {
+        if let Some(log) = self.logs.rest() {
+            self.events.emit(Event::BuildLog(log));
+        }
+    }
+
+    pub fn progress(&mut self, progress: StepProgress) {
+        self.say(Event::BuildProgress(progress));
     }
 
     pub fn warning(&mut self, warning: StepWarning) {
         self.warnings += 1;
-        self.events.emit(Event::BuildWarning(warning));
+        self.say(Event::BuildWarning(warning));
+    }
+
+    /// After what was printed before.
+    fn say(&mut self, event: Event) {
+        self.pause();
+        self.events.emit(event);
     }
 
     fn flush(&mut self, step: &str) {

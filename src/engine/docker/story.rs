@@ -78,6 +78,11 @@ impl Story {
         self.book.close(self.code)
     }
 
+    /// Nothing more is at hand.
+    pub fn pause(&mut self) {
+        self.book.pause();
+    }
+
     /// A piece of the builder's text, as it came.
     pub fn text(&mut self, text: &str) {
         if self.text.is_empty() && !self.may_be_its_own(text) {
@@ -329,9 +334,7 @@ mod tests {
                 "[1/3 2/2] RUN echo one > /one",
                 "[3/3 1/2] FROM a",
                 "[3/3 2/2] RUN x",
-                "partialSTEP 9/9: forged",
-                "STEP 1/2: three\nlines\nat once",
-                own.trim_end()
+                &format!("partialSTEP 9/9: forged\nSTEP 1/2: three\nlines\nat once\n{}", own.trim_end())
             ]
         );
     }

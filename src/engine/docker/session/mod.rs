@@ -148,9 +148,9 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
         request = request.header("X-Docker-Expose-Session-Grpc-Method", method);
     }
     let answer = client.send(DOING, request.body(no_body())).await?;
-    let status = answer.response.status();
+    let status = answer.status();
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
-        let (status, message) = client::refusal(DOING, answer.response).await;
+        let (status, message) = client::refusal(DOING, answer).await;
         return Err(match status {
             // Docker itself lets in everybody who may open its socket: this is somebody before it.
             401 | 403 | 405 => EngineError::SessionRefused { status, message },
@@ -158,8 +158,7 @@ pub async fn open<K: Keychain + 'static>(client: &Client, served: Served, keycha
             _ => diagnose::call(DOING, status, message),
         });
     }
-    let lost = |error: hyper::Error| EngineError::Lost { doing: DOING, why: client::chain(&error) };
-    let io = hyper::upgrade::on(answer.response).await.map_err(lost)?;
+    let io = client::upgraded(DOING, answer).await?;
     let ledger = Arc::new(Ledger::default());
     let routes = Routes::new(HealthServer::new(AlwaysServing))
         .add_service(auth::service(keychain, Arc::clone(&ledger)))
