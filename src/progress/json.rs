@@ -73,8 +73,7 @@ impl Json {
         if matches!(event, Event::RunFinished(_)) {
             json::fit(&mut value, MOST, FINISHED);
         }
-        json::squeeze(&mut value, MOST);
-        let line = json::scrub_line(json::line(&value), MOST, &self.redactor)
+        let line = json::scrub_line(json::squeeze(&mut value, MOST), MOST, &self.redactor)
             .unwrap_or_else(|| json::line(&self.envelope(event, stamp, json!({ "message": "[redacted]" }))));
         line + "\n"
     }

@@ -16,11 +16,11 @@ const MOST_HELD: usize = 512;
 const HELD_BYTES: usize = 1 << 20;
 
 /// The log in pieces of at most `most`, as `cost` counts a character: at a line end where there is one, else with `partial`.
-pub fn log(log: &StepLog, most: usize, cost: fn(char) -> usize) -> impl Iterator<Item = StepLog> {
+pub fn log(log: &StepLog, most: usize, cost: impl Fn(char) -> usize) -> impl Iterator<Item = StepLog> {
     let mut rest = Some(log.text.as_str());
     std::iter::from_fn(move || {
         let text = rest?;
-        let end = prefix(text, most, cost);
+        let end = prefix(text, most, &cost);
         let (piece, after, goes_on) = match text[..end].rfind('\n') {
             _ if end == text.len() => (text, None, log.partial),
             Some(at) => (&text[..at], Some(&text[at + 1..]), false),
@@ -33,7 +33,7 @@ pub fn log(log: &StepLog, most: usize, cost: fn(char) -> usize) -> impl Iterator
 }
 
 /// The bytes of the longest start that costs at most `most`; at least one character.
-fn prefix(text: &str, most: usize, cost: fn(char) -> usize) -> usize {
+fn prefix(text: &str, most: usize, cost: impl Fn(char) -> usize) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {
         used += cost(c);

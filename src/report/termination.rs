@@ -68,8 +68,7 @@ const ORDER: &[Shorten] = &[
 
 /// The message for a document that was masked already: at most `most` bytes, unless those are fewer than its two last fields need.
 pub fn message(mut document: Value, most: usize, redactor: &Redactor) -> String {
-    json::fit(&mut document, most, ORDER);
-    let line = json::line(&document);
+    let line = json::fit(&mut document, most, ORDER);
     // Nothing was cut through a secret, since they were masked before; the mask of a mask changes nothing.
     json::scrub_line(line, usize::MAX, redactor).unwrap_or_else(|| "{}".to_owned())
 }
