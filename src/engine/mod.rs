@@ -61,7 +61,7 @@ pub struct Built {
 #[derive(Clone, Debug)]
 pub struct LocalImage {
     pub id: ImageId,
-    /// The image of the step before, where the classic builder made it.
+    /// The image of the step before, where Docker's classic builder made it.
     pub parent: Option<ImageId>,
     pub size: u64,
     pub platform: String,

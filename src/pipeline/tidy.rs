@@ -129,10 +129,7 @@ impl Names {
     /// Takes the temporary name away. What was built stays in the engine's cache.
     async fn end<E: Engine>(&mut self, engine: &E) -> Result<(), EngineError> {
         if let Some(own) = &self.own {
-            let name = format!("{own}{BUILT}");
-            // An image that is kept under another name needs no care; and Podman would delete the parent with the name.
-            let kept = self.parent.is_some() && engine.inspect(&name).await?.is_some_and(|image| image.tags.len() > 1);
-            let_go(engine, &name, self.parent.as_ref().filter(|_| !kept)).await?;
+            let_go(engine, &format!("{own}{BUILT}"), self.parent.as_ref()).await?;
         }
         self.own = None;
         Ok(())

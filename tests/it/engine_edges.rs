@@ -1,5 +1,6 @@
 //! The edges of what a daemon says and is told: words that are encoded, lists that are long, and what it keeps between runs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ fn a_name_that_could_not_be_taken_away_is_told() {
     assert!(notice.data["hint"].as_str().unwrap().contains(&format!("{OWN} and hold this run's id")), "{}", notice.data);
     assert_eq!(running.event(|event| event.name == "run.finished").data["outcome"], "success");
     let run = running.kill_and_wait();
-    for name in named_by(&run.calls).iter().filter(|name| name.starts_with(OWN)) {
+    let names: BTreeSet<String> = named_by(&run.calls).into_iter().filter(|name| name.starts_with(OWN)).collect();
+    for name in &names {
         Engine::shared().docker_ok(&["rmi", "--no-prune", name]);
     }
 }

@@ -62,7 +62,7 @@ fn the_image_does_the_whole_job_as_a_container() {
     let socket = format!("{}:/var/run/docker.sock", engine.socket().display());
     let source = format!("{}:/src:ro", context.path().display());
     let pod = ["run", "--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "host"];
-    let mounts = ["--group-add", &group, "-v", &socket, "-v", &source, "--tmpfs", "/workspace:uid=65532,gid=65532,mode=0700"];
+    let mounts = ["--group-add", &group, "-v", &socket, "-v", &source, "--tmpfs", "/workspace:mode=1777"];
     let job = [&image, "build", "--directory", "/src", "-d", &reference, "--workspace", "/workspace", "--progress", "plain"];
     let container = UnderWay::enter();
     engine.docker_ok(&[&pod[..], &mounts, &job].concat());

@@ -77,7 +77,8 @@ pub async fn image(client: &Client, name: &str) -> Result<Option<LocalImage>, En
     let variant = found.variant.filter(|v| !v.is_empty()).map(|v| format!("/{v}")).unwrap_or_default();
     Ok(Some(LocalImage {
         id: ImageId::parse(&found.id).map_err(|bad| garbled(bad.to_string()))?,
-        parent: found.parent.and_then(|parent| ImageId::parse(&parent).or_else(|_| ImageId::parse(&format!("sha256:{parent}"))).ok()),
+        // Podman's, which it would take away with a name that it got, is written without an algorithm, and is none.
+        parent: found.parent.and_then(|parent| ImageId::parse(&parent).ok()),
         size: found.size.unwrap_or_default(),
         platform: format!("{}/{}{variant}", found.os.unwrap_or_default(), found.architecture.unwrap_or_default()),
         tags: familiar(found.repo_tags),
