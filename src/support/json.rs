@@ -23,7 +23,7 @@ pub fn disturbs_terminals(c: char) -> bool {
 /// allows for any character of a string.
 pub fn line(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
-    // The first look is at bytes, which is many times faster, and nearly always enough.
+    // The first look is at bytes, and nearly always enough.
     if text.bytes().all(|byte| byte < 0x7f) || !text.contains(disturbs_terminals) {
         return text;
     }

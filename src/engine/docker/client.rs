@@ -130,8 +130,7 @@ impl Client {
 
     /// Sends it on a connection of its own and waits for the head of the answer, as long as the daemon lives.
     pub async fn send(&self, doing: &'static str, request: http::Result<Request<Body>>) -> Result<Answer, EngineError> {
-        let (response, connection) = self.while_it_lives(doing, self.exchange(doing, request)).await??;
-        Ok(response.map(|body| Carried { body, connection }))
+        self.while_it_lives(doing, self.exchange(doing, request)).await?
     }
 
     /// Waits for what may take an hour; in a silence the daemon itself is asked, on another connection, whether it still lives.
@@ -140,11 +139,7 @@ impl Client {
         done.ok_or(EngineError::Silent { doing, seconds: u64::from(MISSES) * (SILENCE + PING).as_secs() })
     }
 
-    async fn exchange<B>(
-        &self,
-        doing: &'static str,
-        request: http::Result<Request<B>>,
-    ) -> Result<(Response<Incoming>, Connection), EngineError>
+    async fn exchange<B>(&self, doing: &'static str, request: http::Result<Request<B>>) -> Result<Answer, EngineError>
     where
         B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
@@ -154,7 +149,7 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(Hearing(stream))).await.map_err(lost)?;
         let mut connection = connection.with_upgrades().map(drop).boxed().fuse();
         let response = along(&mut connection, sender.send_request(request)).await.map_err(lost)?;
-        Ok((response, connection))
+        Ok(response.map(|body| Carried { body, connection }))
     }
 
     /// Sends a small call and reads its whole answer, both within `patience`.
@@ -165,9 +160,8 @@ impl Client {
         request: http::Result<Request<Body>>,
     ) -> Result<(http::response::Parts, Bytes), EngineError> {
         let whole = async {
-            let (response, mut connection) = self.exchange(doing, request).await?;
-            let (head, body) = response.into_parts();
-            let bytes = along(&mut connection, read(doing, body, 8 << 20)).await?;
+            let (head, body) = self.exchange(doing, request).await?.into_parts();
+            let bytes = read(doing, body, 8 << 20).await?;
             Ok((head, bytes))
         };
         tokio::time::timeout(patience, whole).await.unwrap_or(Err(EngineError::Silent { doing, seconds: patience.as_secs() }))
@@ -200,18 +194,14 @@ impl Client {
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != http::header::HOST) {
             plain = plain.header(name, value);
         }
-        let (response, connection) = self.exchange(CARRIED, plain.body(body)).await?;
+        let (head, Carried { body, connection }) = self.exchange(CARRIED, plain.body(body)).await?.into_parts();
         // It ends with its answer.
         tokio::spawn(connection);
-        Ok(response)
+        Ok(Response::from_parts(head, body))
     }
 }
 
-async fn read(
-    doing: &'static str,
-    body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error>,
-    limit: usize,
-) -> Result<Bytes, EngineError> {
+async fn read(doing: &'static str, body: Carried, limit: usize) -> Result<Bytes, EngineError> {
     let collected = Limited::new(body, limit).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|why| EngineError::Lost { doing, why: why.to_string() })
 }
