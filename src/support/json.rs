@@ -79,12 +79,16 @@ pub enum Shorten {
 
 /// Applies the steps in their order until the line has at most `most` bytes; gives the line that it came to.
 pub fn fit(value: &mut Value, most: usize, order: &[Shorten]) -> String {
+    shorter(value, most, order, |value, step| shorten(value, *step))
+}
+
+fn shorter<S>(value: &mut Value, most: usize, steps: impl IntoIterator<Item = S>, apply: impl Fn(&mut Value, S)) -> String {
     let mut written = line(value);
-    for step in order {
+    for step in steps {
         if written.len() <= most {
             break;
         }
-        shorten(value, *step);
+        apply(value, step);
         written = line(value);
     }
     written
@@ -111,15 +115,8 @@ fn shorten(value: &mut Value, step: Shorten) {
 
 /// The last resort for any value: texts are cut and lists end earlier, ever more, until the line has at most `most` bytes.
 pub fn squeeze(value: &mut Value, most: usize) -> String {
-    let mut written = line(value);
-    for (bytes, items) in [(4096, 256), (2048, 128), (1024, 64), (512, 32), (256, 16), (128, 8), (64, 4), (16, 1)] {
-        if written.len() <= most {
-            break;
-        }
-        bound(value, bytes, items);
-        written = line(value);
-    }
-    written
+    let bounds = [(4096, 256), (2048, 128), (1024, 64), (512, 32), (256, 16), (128, 8), (64, 4), (16, 1)];
+    shorter(value, most, bounds, |value, (bytes, items)| bound(value, bytes, items))
 }
 
 fn bound(value: &mut Value, bytes: usize, items: usize) {
